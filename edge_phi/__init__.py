@@ -1,0 +1,3 @@
+"""edge-phi: complete code locally with small quantized models."""
+
+__version__ = "0.1.0"

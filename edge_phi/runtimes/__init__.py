@@ -1,0 +1,110 @@
+"""A loaded model behind one small protocol, one file an engine.
+
+A runtime is a KV cache that can be extended and rewound. Prefix reuse, speculation, scoring and cancelling are written
+once, on top of it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InvalidCall
+from ..store import Artifact
+
+
+@dataclass(frozen=True)
+class RuntimeInfo:
+    """What is loaded and how."""
+
+    engine: str  # "onnx", "llama_cpp" or "torch"
+    quant: str  # as `Artifact.quant`: "float32", "int4", "q4_0", ...
+    file_bytes: int
+    vocab_size: int  # width of a row of logits
+    context_length: int  # tokens the cache can hold
+    threads: int
+
+
+class Runtime(Protocol):
+    """One sequence's KV cache in one engine. Not thread-safe: one worker owns it."""
+
+    @property
+    def info(self) -> RuntimeInfo:
+        """What is loaded and how."""
+
+    @property
+    def length(self) -> int:
+        """Tokens now in the cache."""
+
+    def extend(
+        self, tokens: Sequence[int], *, all_logits: bool = False, cancel: threading.Event | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Append `tokens` to the cache and return logits: float32 [1, vocabulary], or [n, vocabulary] if `all_logits`.
+
+        Raises:
+            InvalidCall: no tokens, a token out of range, or more tokens than the context holds.
+            Cancelled: `cancel` was set; the cache is back at its length before the call.
+        """
+
+    def rewind(self, length: int) -> None:
+        """Forget all tokens past `length`, 0 <= length <= self.length.
+
+        Raises:
+            InvalidCall: `length` is out of range.
+        """
+
+    def close(self) -> None:
+        """Free the model; a second call does nothing."""
+
+
+def open_runtime(artifact: Artifact, *, threads: int | None = None) -> Runtime:
+    """Load an artifact in the engine of its format.
+
+    Args:
+        artifact: what to load, from `edge_phi.store`.
+        threads: computing threads; as many as the cores this process may use if None.
+
+    Raises:
+        MissingExtra: the engine is not installed.
+        InvalidFile: the artifact is damaged or not supported.
+    """
+    if artifact.format == "onnx":
+        from .onnx import OnnxRuntime
+
+        return OnnxRuntime(artifact, threads=threads)
+    if artifact.format == "gguf":
+        from .llama_cpp import LlamaCppRuntime
+
+        return LlamaCppRuntime(artifact, threads=threads)
+    from .torch import TorchRuntime
+
+    return TorchRuntime(artifact, threads=threads)
+
+
+def check_extend(tokens: Sequence[int], length: int, info: RuntimeInfo) -> None:
+    """Refuse what no engine should be handed.
+
+    Raises:
+        InvalidCall: no tokens, a token out of range, or more tokens than the context holds.
+    """
+    if not len(tokens):
+        raise InvalidCall("extend needs at least one token")
+    if min(tokens) < 0 or max(tokens) >= info.vocab_size:
+        raise InvalidCall(f"a token id is outside the vocabulary of {info.vocab_size}")
+    if length + len(tokens) > info.context_length:
+        raise InvalidCall(f"{length} + {len(tokens)} tokens do not fit the context of {info.context_length}")
+
+
+def check_rewind(length: int, current: int) -> None:
+    """Refuse a rewind past either end of the cache.
+
+    Raises:
+        InvalidCall: `length` is not in 0..`current`.
+    """
+    if not 0 <= length <= current:
+        raise InvalidCall(f"cannot rewind to {length}: the cache holds {current} tokens")

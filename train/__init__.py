@@ -1,0 +1,1 @@
+"""The phi-1 recipe: data, model, loop."""
