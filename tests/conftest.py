@@ -1,0 +1,94 @@
+"""Real parts made small: random Phi checkpoints with a tokenizer of their own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
+from tokenizers.models import BPE
+
+from edge_phi.checkpoint import PhiConfig
+
+END_OF_TEXT = "<|endoftext|>"
+
+SAMPLE_TEXT = '''
+def moving_average(values, width):
+    """Return the means of every run of `width` values."""
+    total = sum(values[:width])
+    means = [total / width]
+    for left, right in zip(values, values[width:]):
+        total += right - left
+        means.append(total / width)
+    return means
+
+
+class Stack:
+    def __init__(self):
+        self.items = []
+
+    def push(self, item):
+        self.items.append(item)
+'''
+
+
+def write_tiny_checkpoint(folder: Path, *, layers: int = 2, seed: int = 0, dtype: str = "F32") -> Path:
+    """A Phi of width 256 with random weights (scaled so that its logits are well apart) and a 384-word tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = _train_tokenizer()
+    config = PhiConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=256,
+        intermediate_size=1024,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        max_position_embeddings=512,
+        eos_token_id=tokenizer.token_to_id(END_OF_TEXT),
+    )
+    random = np.random.default_rng(seed)
+    weights = {}
+    for name, shape in config.tensor_shapes().items():
+        values = random.normal(0, 1, shape) * (0.1 if len(shape) == 2 else 0.02)
+        if name.endswith("layernorm.weight"):
+            values = 1 + values
+        weights[name] = values.astype(np.float32)
+    _write_safetensors(folder / "model.safetensors", weights, dtype)
+    (folder / "config.json").write_text(json.dumps(config.to_json(), indent=2))
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random two-layer Phi in float32. Shared: do not write into it."""
+    return write_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny-phi")
+
+
+def _train_tokenizer() -> Tokenizer:
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = trainers.BpeTrainer(
+        vocab_size=384, special_tokens=[END_OF_TEXT], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator([SAMPLE_TEXT], trainer)
+    return tokenizer
+
+
+def _write_safetensors(path: Path, weights: dict[str, np.ndarray], dtype: str) -> None:
+    """Written by hand, because safetensors' numpy side knows no bfloat16."""
+    header, chunks, offset = {}, [], 0
+    for name, values in weights.items():
+        if dtype == "BF16":
+            raw = (values.view(np.uint32) >> 16).astype("<u2").tobytes()
+        else:
+            raw = values.astype("<f2" if dtype == "F16" else "<f4").tobytes()
+        header[name] = {"dtype": dtype, "shape": list(values.shape), "data_offsets": [offset, offset + len(raw)]}
+        chunks.append(raw)
+        offset += len(raw)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(chunks))
