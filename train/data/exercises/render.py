@@ -1,0 +1,250 @@
+"""From a task to text: names, annotations, the docstring's wording and layout, and the examples in it."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import re
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from .task import Param, Task, indent, show
+
+INPUTS = 16
+LONGEST_LINE = 100
+_THIRD = {"sum": "sums", "check": "checks", "match": "matches"}
+_TYPING = {"list": "List", "dict": "Dict", "set": "Set", "tuple": "Tuple"}
+
+
+class Dropped(Exception):
+    """The candidate is not worth keeping; the message is the reason to count."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A rendered exercise that has not been verified: its text in two parts, and its examples."""
+
+    name: str
+    prompt: str
+    solution: str
+    examples: tuple[tuple[str, str], ...]
+    tags: tuple[str, ...]
+
+
+def render(task: Task, random: Random) -> Candidate:
+    """Write a task out with one of its bodies.
+
+    Every body is run on the same inputs and all must agree.
+
+    Raises:
+        Dropped: bodies fail or disagree, the result is constant or the input itself, a line is too long.
+    """
+    parameters = _names(task)
+    bodies = [_tidy(body) for body in task.bodies]
+    name = _function_name(task, random)
+    runs = _run(task, parameters, bodies, random)
+    fitting = [b for b in bodies if max(map(len, b.split("\n"))) <= LONGEST_LINE - 4]
+    if not fitting:
+        raise Dropped("line too long")
+    body = random.choice(fitting)
+    examples = tuple((f"{name}({', '.join(map(show, args))})", show(out)) for args, out in runs)
+    imports = [line for line in task.imports if re.search(rf"\b{line.split()[-1]}\b", body)]
+    hints = random.random()
+    header = _header(task, name, imports, hints)
+    prompt = f"{header}\n{indent(_docstring(task, examples, random))}\n"
+    return Candidate(name, prompt, indent(body) + "\n", examples[:6], task.tags)
+
+
+def run_calls(source: str, name: str, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Define `source` and call `name` with each tuple of arguments; the arguments must stay as they were."""
+    scope: dict[str, Any] = {}
+    exec(compile(source, "<exercise>", "exec"), scope)
+    results = []
+    for args in calls:
+        before = copy.deepcopy(args)
+        results.append(scope[name](*args))
+        if args != before:
+            raise Dropped("changes its input")
+    return results
+
+
+def pick_examples(runs: list[tuple[Any, str]]) -> list[int]:
+    """Order runs so that the first ones differ in their outputs and are neither empty nor long."""
+    seen: set[str] = set()
+    early, late = [], []
+    for at, (args, out) in enumerate(runs):
+        plain = len(show(args)) + len(out) <= 110 and all(a not in ([], "", {}, (), set()) for a in args)
+        (early if plain and out not in seen else late).append(at)
+        if plain:
+            seen.add(out)
+    return early + late
+
+
+def _names(task: Task) -> list[str]:
+    parameters = [p.name for p in task.params]
+    if len(set(parameters)) != len(parameters):
+        raise Dropped("parameters share a name")
+    return parameters
+
+
+def _function_name(task: Task, random: Random) -> str:
+    names = []
+    for name in task.names:
+        cleaned = re.sub(r"_+", "_", re.sub(r"\W", "_", name)).strip("_")
+        if len(cleaned) <= 42 and cleaned not in [p.name for p in task.params] and cleaned.isidentifier():
+            names.append(cleaned)
+    if not names:
+        raise Dropped("name too long")
+    return random.choice(names)
+
+
+def _tidy(body: str) -> str:
+    try:
+        text = ast.unparse(ast.parse(f"def f():\n{indent(body)}"))
+    except SyntaxError as error:
+        raise Dropped("syntax error") from error
+    body = textwrap.dedent(_single_parentheses(text).split("\n", 1)[1])
+    return re.sub(r"^(\s*return) \(([^()]*)\)$", r"\1 \2", body, flags=re.M)
+
+
+def _single_parentheses(text: str) -> str:
+    """Undo `sum((x for x in y))`, which is how `ast.unparse` writes a lone generator expression."""
+    rows = text.split("\n")
+    cuts = [
+        (end.lineno - 1, at)
+        for end in (n.args[0] for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call) and len(n.args) == 1 and not n.keywords)
+        if isinstance(end, ast.GeneratorExp)
+        for at in (end.col_offset, (end.end_col_offset or 0) - 1)
+    ]
+    for row, at in sorted(cuts, reverse=True):
+        if rows[row].isascii() and rows[row][at] in "()":
+            rows[row] = rows[row][:at] + rows[row][at + 1 :]
+    fixed = "\n".join(rows)
+    return fixed if ast.dump(ast.parse(fixed)) == ast.dump(ast.parse(text)) else text
+
+
+def _run(
+    task: Task, parameters: list[str], bodies: list[str], random: Random
+) -> list[tuple[tuple[Any, ...], Any]]:
+    calls = _draw_calls(task.params, random)
+    results: list[Any] = []
+    for body in dict.fromkeys(bodies):
+        source = "\n".join([*task.imports, f"def f({', '.join(parameters)}):", indent(body)])
+        try:
+            outputs = run_calls(source, "f", calls)
+        except Dropped:
+            raise
+        except Exception as error:
+            raise Dropped(f"solution raises {type(error).__name__}") from error
+        shown = [(show(o), type(o)) for o in outputs]
+        if results and shown != [(show(o), type(o)) for o in results]:
+            raise Dropped("idioms disagree")
+        results = outputs
+    shown_outputs = [show(o) for o in results]
+    if len(set(shown_outputs)) < 2:
+        raise Dropped("constant")
+    if task.params and all(args[0] == out for args, out in zip(calls, results, strict=True)):
+        raise Dropped("identity")
+    if max(map(len, shown_outputs)) > 400:
+        raise Dropped("output too long")
+    order = pick_examples([(args, out) for args, out in zip(calls, shown_outputs, strict=True)])
+    return [(calls[at], results[at]) for at in order]
+
+
+def _draw_calls(params: Sequence[Param], random: Random) -> list[tuple[Any, ...]]:
+    calls: dict[str, tuple[Any, ...]] = {}
+    for _ in range(INPUTS):
+        args = tuple(p.draw(random) for p in params)
+        calls.setdefault(show(args), args)
+    return list(calls.values())
+
+
+def _header(task: Task, name: str, imports: list[str], style: float) -> str:
+    returns, annotations = task.returns, [p.annotation for p in task.params]
+    if style < 0.5:
+        signature = f"def {name}({', '.join(p.name for p in task.params)}):"
+        return "\n".join([*imports, *([""] if imports else []), signature])
+    used: set[str] = {"Optional"} if "Optional" in returns else set()
+    if style < 0.8:
+        for lower, upper in _TYPING.items():
+            if any(re.search(rf"\b{lower}\[", a) for a in [returns, *annotations]):
+                used.add(upper)
+                returns = re.sub(rf"\b{lower}\[", f"{upper}[", returns)
+                annotations = [re.sub(rf"\b{lower}\[", f"{upper}[", a) for a in annotations]
+    if used:
+        imports = [*imports, f"from typing import {', '.join(sorted(used))}"]
+    pairs = ", ".join(f"{p.name}: {a}" for p, a in zip(task.params, annotations, strict=True))
+    signature = f"def {name}({pairs}) -> {returns}:"
+    return "\n".join([*imports, *([""] if imports else []), signature])
+
+
+def _docstring(task: Task, examples: tuple[tuple[str, str], ...], random: Random) -> str:
+    text = " ".join([_sentence(task, random), *task.notes])
+    shown = [e for e in examples if len(e[0]) + len(e[1]) < 130][: random.choice((0, 1, 1, 2, 2, 2, 3))]
+    layout = random.random()
+    wrapped = textwrap.wrap(text, random.choice((76, 88, 92)))
+    if layout < 0.14 and len(wrapped) == 1 and len(wrapped[0]) < 80:
+        shown = []
+        return _quoted(wrapped[0], random)
+    body = list(wrapped)
+    if 0.85 < layout and all(p.describe for p in task.params):
+        body += ["", "Args:", *(f"    {p.name}: {p.describe}." for p in task.params)]
+        body[-1:] = [body[-1]]
+    if shown:
+        form = random.random()
+        if form < 0.72:
+            body += [""] if random.random() < 0.3 or len(body) > len(wrapped) else []
+            body += [line for call, out in shown for line in (f">>> {call}", out)]
+        else:
+            arrow = random.choice(("->", "=>", "==", "returns"))
+            head = random.choice(("For example:", "Example:", "Examples:", "E.g."))
+            body += ["", head, *(f"{call} {arrow} {out}" for call, out in shown)]
+    opening = "\n" if random.random() < 0.6 else ""
+    return _quoted(opening + "\n".join(body) + "\n", random)
+
+
+def _quoted(text: str, random: Random) -> str:
+    mark = "'''" if random.random() < 0.06 and "'''" not in text and not text.endswith("'") else '"""'
+    if text.endswith('"'):
+        text += "\n"
+    return f"{'r' if chr(92) in text else ''}{mark}{text}{mark}"
+
+
+def _sentence(task: Task, random: Random) -> str:
+    says = random.choice(task.says)
+    kind = random.random()
+    given = " and ".join(f"{p.describe} {p.name}" for p in task.params)
+    if kind < 0.55:
+        return _capital(says) + "."
+    if kind < 0.73:
+        return _capital(_third_person(says)) + "."
+    if kind < 0.9 and given:
+        return f"Given {_listed([f'{p.describe} {p.name}' for p in task.params])}, {says}."
+    if kind < 0.95:
+        return f"Write a function to {says}."
+    return f"This function {_third_person(says)}."
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
+def _third_person(says: str) -> str:
+    verb, _, rest = says.partition(" ")
+    rest = re.sub(r"\band return\b", "and returns", rest)
+    return f"{_verb(verb)} {rest}"
+
+
+def _verb(verb: str) -> str:
+    if verb in _THIRD:
+        return _THIRD[verb]
+    if verb.endswith(("s", "sh", "ch", "x")):
+        return verb + "es"
+    return verb[:-1] + "ies" if verb.endswith("y") and verb[-2] not in "aeiou" else verb + "s"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
