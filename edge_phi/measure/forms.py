@@ -1,0 +1,69 @@
+"""The forms of a model that a report should show, and the making of those that are missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+from pathlib import Path
+
+from ..checkpoint import WEIGHTS_FILE
+from ..errors import EdgePhiError
+from ..store import Artifact, Model, find_model, user_folder
+from . import process
+from .figures import NotMeasured
+from .progress import Progress
+
+# Full precision in both engines that have it, then what people use: the order of a report.
+STANDARD_FORMS = (
+    "torch:float32", "onnx:float32", "onnx:int4", "gguf:f16", "gguf:q8_0", "gguf:q4_k_m", "gguf:q4_0",
+)  # fmt: skip
+
+# A checkpoint up to this size is converted unasked: all forms of it take seconds to make and about three times its
+# size to keep. Those of phi-1 (2.8 GB) take minutes and gigabytes, which is for the user to say.
+SMALL_CHECKPOINT_BYTES = 256 * 2**20
+
+_CONVERT = "from edge_phi.cli import main; main()"
+
+
+def in_report_order(artifacts: tuple[Artifact, ...]) -> list[Artifact]:
+    """The standard forms in their order, then all others as they come."""
+    order = {name: place for place, name in enumerate(STANDARD_FORMS)}
+    return sorted(artifacts, key=lambda artifact: order.get(artifact.name, len(order)))
+
+
+def make_missing(name: str, progress: Progress) -> tuple[Model, tuple[NotMeasured, ...]]:
+    """The model with the standard forms made that it lacked, and those that could not be, each with the reason.
+
+    Nothing is made of a model without a checkpoint, nor of a checkpoint over `SMALL_CHECKPOINT_BYTES`; what to type is
+    said instead.
+
+    Raises:
+        InvalidCall: there is no such model.
+    """
+    model = find_model(name)
+    have = {artifact.name for artifact in model.artifacts}
+    checkpoint = next((artifact for artifact in model.artifacts if artifact.format == "safetensors"), None)
+    missing = [form for form in STANDARD_FORMS if form not in have] if checkpoint else []
+    if not checkpoint or not missing:
+        return model, ()
+    left = []
+    if _convert_is_installed() and (checkpoint.path / WEIGHTS_FILE).stat().st_size <= SMALL_CHECKPOINT_BYTES:
+        # What is named by its path stays together; the bundled models lie in a package that may be read-only.
+        by_path = len(Path(name).parts) > 1 or Path(name).is_dir()
+        folder = checkpoint.path if by_path else user_folder() / model.name
+        for form in missing:
+            progress.note(f"{form}: not made yet: making it in {folder}")
+            try:
+                process.run(process.python(_CONVERT, "convert", name, "--to", form, "--out", os.fspath(folder)))
+            except EdgePhiError as error:
+                left.append(NotMeasured(form, f"could not be made: {error}"))
+        model = find_model(name)
+    else:
+        left = [NotMeasured(form, f"not made yet: 'edge-phi convert {name} --to {form}' makes it") for form in missing]
+    for one in left:
+        progress.note(f"{one.name}: {one.reason}")
+    return model, tuple(left)
+
+
+def _convert_is_installed() -> bool:
+    return bool(importlib.metadata.entry_points(group="edge_phi.commands", name="convert"))

@@ -1,0 +1,175 @@
+"""What the figures were measured on, with nothing in it that names a person, a host or a path."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import __version__
+
+# Packages whose version changes the figures, by engine.
+ENGINE_PACKAGES = {
+    "torch": ("torch", "transformers"),
+    "onnx": ("onnxruntime",),
+    "llama_cpp": ("llama-cpp-python",),
+}
+
+# Only the instruction sets that some engine has a kernel for: /proc/cpuinfo's word and the usual name.
+_INSTRUCTION_SETS = {
+    "avx2": "AVX2", "fma": "FMA", "f16c": "F16C", "avx512f": "AVX-512", "avx512_vnni": "AVX-512 VNNI",
+    "avx512_bf16": "AVX-512 BF16", "avx_vnni": "AVX-VNNI", "amx_int8": "AMX int8", "amx_bf16": "AMX bf16",
+    "asimd": "NEON", "asimddp": "dotprod", "i8mm": "i8mm", "bf16": "bf16", "sve": "SVE", "sve2": "SVE2",
+}  # fmt: skip
+
+_SYSCTL_TIMEOUT_S = 5
+_NO_LIMIT = 2**60  # version 1 of cgroups writes "no memory limit" as a number near 2**63
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The computer, the system and the versions behind a set of figures."""
+
+    cpu: str
+    cores: int  # usable by this process: affinity and cgroup quota
+    instruction_sets: tuple[str, ...]
+    memory_bytes: int | None  # usable by this process; None where the system does not say
+    system: str  # as in "Debian GNU/Linux 12 (bookworm), x86_64"
+    python: str
+    edge_phi: str
+    engines: dict[str, str]  # package -> version, those that are installed
+
+
+def this_machine() -> Machine:
+    """Describe the machine this process runs on."""
+    return Machine(
+        cpu=_cpu(),
+        cores=usable_cores(),
+        instruction_sets=_instruction_sets(),
+        memory_bytes=_memory_bytes(),
+        system=f"{_system()}, {platform.machine()}",
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        edge_phi=__version__,
+        engines={
+            package: version
+            for packages in ENGINE_PACKAGES.values()
+            for package in packages
+            if (version := _version(package))
+        },
+    )
+
+
+def engine_version(engine: str) -> str:
+    """The packages behind an engine with their versions, as in "torch 2.13.0, transformers 4.57.6"."""
+    packages = ENGINE_PACKAGES.get(engine, ())
+    return ", ".join(f"{package} {version}" for package in packages if (version := _version(package)))
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Cores this process may use: those its affinity allows, and no more than its cgroups' quota pays for.
+
+    Args:
+        root: where /proc and /sys are.
+    """
+    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+    quotas = [int(quota) // int(period) for quota, period in _cpu_quotas(root) if int(period) > 0]
+    return max(1, min([cores, *quotas]))
+
+
+def _cpu_quotas(root: Path) -> Iterator[tuple[str, str]]:
+    """Microseconds of computing and of the period they are for, of every cgroup above this process that has a limit."""
+    for folder in _cgroup_folders(root, "cpu"):
+        both = _read(folder / "cpu.max").split()  # version 2: "200000 100000" or "max 100000"
+        if len(both) != 2:
+            both = [_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")]  # "-1" is no limit
+        if both[0].isdigit() and both[1].isdigit():
+            yield both[0], both[1]
+
+
+def _cgroup_folders(root: Path, controller: str) -> Iterator[Path]:
+    """This process' cgroup and all above it: each may set a limit. Line format: man 7 cgroups."""
+    for line in _read(root / "proc/self/cgroup").splitlines():
+        _, controllers, path = line.split(":", 2) if line.count(":") >= 2 else ("", "?", "")
+        if controllers and controller not in controllers.split(","):
+            continue
+        top = root / "sys/fs/cgroup" / (controllers and controller)
+        folder = top / path.lstrip("/")
+        yield folder
+        # A container may see a path that lies outside what is mounted for it; then the top is its own.
+        yield from (parent for parent in folder.parents if parent == top or top in parent.parents)
+
+
+def _cpu() -> str:
+    if sys.platform == "linux":
+        info = _read(Path("/proc/cpuinfo"))
+        for field in ("model name", "Model", "Hardware", "cpu model"):
+            if match := re.search(rf"^{field}\s*:\s*(.+)$", info, re.MULTILINE):
+                return match[1].strip()
+    if sys.platform == "darwin" and (name := _sysctl("machdep.cpu.brand_string")):
+        return name
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def _instruction_sets() -> tuple[str, ...]:
+    if sys.platform == "darwin":  # Apple's cores all have these; its Intel ones report like "AVX2"
+        words = _sysctl("machdep.cpu.leaf7_features").lower().split()
+        words += ["asimd", "asimddp"] if platform.machine() == "arm64" else []
+    else:
+        match = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", _read(Path("/proc/cpuinfo")), re.MULTILINE)
+        words = match[1].split() if match else []
+    return tuple(name for word, name in _INSTRUCTION_SETS.items() if word in words)
+
+
+def _memory_bytes() -> int | None:
+    try:
+        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return None
+    limits = [
+        int(limit)
+        for folder in _cgroup_folders(Path("/"), "memory")
+        for limit in (_read(folder / "memory.max"), _read(folder / "memory.limit_in_bytes"))
+        if limit.isdigit() and int(limit) < _NO_LIMIT
+    ]
+    return min([total, *limits])
+
+
+def _system() -> str:
+    if sys.platform == "linux":
+        try:
+            return platform.freedesktop_os_release()["PRETTY_NAME"]
+        except (OSError, KeyError):
+            return "Linux"
+    if sys.platform == "darwin":
+        return f"macOS {platform.mac_ver()[0]}"
+    return f"{platform.system()} {platform.release()}"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _sysctl(name: str) -> str:
+    try:
+        asked = subprocess.run(
+            ["/usr/sbin/sysctl", "-n", name], capture_output=True, text=True, timeout=_SYSCTL_TIMEOUT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return asked.stdout.strip()
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,69 @@
+"""Python in a child process that never outlives the call that made it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from ..errors import EdgePhiError
+
+# Time for a child to clean up after an interrupt, before it is killed.
+_GRACE_S = 5.0
+
+# A child would look for modules in the folder the user is in, where a torch.py may lie: take that folder out. (-P does
+# it from Python 3.11 on; -I would also hide packages installed for one user.)
+_PREAMBLE = "import sys; sys.path = [folder for folder in sys.path if folder]; "
+
+
+def python(code: str, *arguments: str) -> list[str]:
+    """The command line that runs `code` in this interpreter, `arguments` in its `sys.argv[1:]`."""
+    return [sys.executable, "-c", _PREAMBLE + code, *arguments]
+
+
+def run(command: Sequence[str], *, stdin: str = "") -> str:
+    """Run a command to its end and return what it wrote to stdout. Interrupted, it takes the child down with it.
+
+    Raises:
+        EdgePhiError: it could not be started, was killed by a signal, or ended with another code than 0; the message
+            is its last line on stderr where it has one.
+    """
+    try:
+        child = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            encoding="utf-8", errors="replace",
+        )  # fmt: skip
+    except OSError as error:
+        raise EdgePhiError(f"{command[0]}: cannot be started ({error.strerror}): check this Python") from error
+    with child:
+        try:
+            stdout, stderr = child.communicate(stdin)
+        except BaseException:
+            _end(child)
+            raise
+    if child.returncode:
+        raise EdgePhiError(_why(child.returncode, stderr))
+    return stdout
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    try:
+        if sys.platform == "win32":
+            child.terminate()
+        else:
+            child.send_signal(signal.SIGINT)
+        child.wait(_GRACE_S)
+    except BaseException:  # out of patience, or interrupted again
+        child.kill()
+
+
+def _why(code: int, stderr: str) -> str:
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return lines[-1] if lines else f"ended with exit code {code} and not a word"
