@@ -22,17 +22,28 @@ def atomic_file(path: Path) -> Iterator[IO[bytes]]:
     Raises:
         EdgePhiError: the folder cannot be written to, or the disk is full.
     """
+    with atomic_path(path) as partial, partial.open("wb") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """As `atomic_file`, for writers that open a file by its name: yield the path of an empty file to write into.
+
+    Raises:
+        EdgePhiError: the folder cannot be written to, or the disk is full.
+    """
     target = Path(os.path.realpath(path))
     try:
         descriptor, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
+        os.close(descriptor)
     except OSError as error:
         raise _cannot_write(path, error) from error
     partial = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield partial
+        with partial.open("r+b") as written:
+            os.fsync(written.fileno())
         partial.chmod(target.stat().st_mode & 0o7777 if target.exists() else 0o666 & ~_umask())
         partial.replace(target)
         _fsync_folder(target.parent)
