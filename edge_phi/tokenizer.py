@@ -16,6 +16,7 @@ class Tokenizer:
 
     def __init__(self, engine: _Engine) -> None:
         self._engine = engine
+        self._engine.encode_special_tokens = True  # else "<|endoftext|>" in a source file would end the prompt
         self._bytes = {character: byte for byte, character in _byte_characters().items()}
 
     @property
