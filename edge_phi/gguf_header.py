@@ -1,8 +1,8 @@
 """The header of a GGUF file: its metadata and where each tensor lies, read without trusting a byte of it.
 
 Native loaders have overflowed on counts, sizes and offsets they believed, so a file passes here before one of
-them sees it: afterwards every string, array and tensor is known to lie inside the file. The format is documented
-at https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
+them sees it: afterwards every string, array and tensor is known to lie inside the file. The format:
+https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
 """
 
 from __future__ import annotations
@@ -128,9 +128,7 @@ class _Reader:
         infos = self._tensor_infos(tensor_count)
         data_start = -(-self._at // alignment) * alignment
         tensors = self._place(infos, data_start, alignment)
-        return GgufHeader(
-            self._path, version, self._file_bytes, MappingProxyType(metadata), MappingProxyType(tensors)
-        )
+        return GgufHeader(self._path, version, self._file_bytes, MappingProxyType(metadata), MappingProxyType(tensors))
 
     def _magic_and_version(self) -> int:
         magic = self._take(4)
@@ -216,9 +214,7 @@ class _Reader:
                 raise self._damaged(f"tensor {name!r} has the unknown type {number}")
             type_, weights, block_bytes = _TENSOR_TYPES[number]
             if min(shape) < 1 or shape[0] % weights:
-                raise self._damaged(
-                    f"tensor {name!r} of shape {list(shape)} is no whole number of {type_} blocks"
-                )
+                raise self._damaged(f"tensor {name!r} of shape {list(shape)} is no whole number of {type_} blocks")
             infos[name] = type_, shape[::-1], offset, math.prod(shape) // weights * block_bytes
         return infos
 
