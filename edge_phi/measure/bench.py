@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..checkpoint import CONFIG_FILE, PhiConfig, read_config
+from ..cores import usable_cores
 from ..errors import EdgePhiError, MissingExtra
 from ..store import Artifact, Model
 from ..tokenizer import load_tokenizer
 from .figures import Figures, NotMeasured, Prompt, Report, against, agreement, figures_of
 from .forms import in_report_order
-from .machine import this_machine, usable_cores
+from .machine import this_machine
 from .progress import Progress
 from .prompts import PROMPTS
 from .worker import Job, Measurement, measure

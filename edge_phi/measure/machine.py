@@ -8,11 +8,11 @@ import platform
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import __version__
+from ..cores import usable_cores
 
 # Packages whose version changes the figures, by engine.
 ENGINE_PACKAGES = {
@@ -29,7 +29,6 @@ _INSTRUCTION_SETS = {
 }  # fmt: skip
 
 _SYSCTL_TIMEOUT_S = 5
-_NO_LIMIT = 2**60  # version 1 of cgroups writes "no memory limit" as a number near 2**63
 
 
 @dataclass(frozen=True)
@@ -37,9 +36,9 @@ class Machine:
     """The computer, the system and the versions behind a set of figures."""
 
     cpu: str
-    cores: int  # usable by this process: affinity and cgroup quota
+    cores: int  # usable by this process, as `cores.usable_cores`
     instruction_sets: tuple[str, ...]
-    memory_bytes: int | None  # usable by this process; None where the system does not say
+    memory_bytes: int | None  # RAM; None where the system does not say
     system: str  # as in "Debian GNU/Linux 12 (bookworm), x86_64"
     python: str
     edge_phi: str
@@ -71,40 +70,6 @@ def engine_version(engine: str) -> str:
     return ", ".join(f"{package} {version}" for package in packages if (version := _version(package)))
 
 
-def usable_cores(root: Path = Path("/")) -> int:
-    """Cores this process may use: those its affinity allows, and no more than its cgroups' quota pays for.
-
-    Args:
-        root: where /proc and /sys are.
-    """
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    quotas = [int(quota) // int(period) for quota, period in _cpu_quotas(root) if int(period) > 0]
-    return max(1, min([cores, *quotas]))
-
-
-def _cpu_quotas(root: Path) -> Iterator[tuple[str, str]]:
-    """Microseconds of computing and of the period they are for, of every cgroup above this process that has a limit."""
-    for folder in _cgroup_folders(root, "cpu"):
-        both = _read(folder / "cpu.max").split()  # version 2: "200000 100000" or "max 100000"
-        if len(both) != 2:
-            both = [_read(folder / "cpu.cfs_quota_us"), _read(folder / "cpu.cfs_period_us")]  # "-1" is no limit
-        if both[0].isdigit() and both[1].isdigit():
-            yield both[0], both[1]
-
-
-def _cgroup_folders(root: Path, controller: str) -> Iterator[Path]:
-    """This process' cgroup and all above it: each may set a limit. Line format: man 7 cgroups."""
-    for line in _read(root / "proc/self/cgroup").splitlines():
-        _, controllers, path = line.split(":", 2) if line.count(":") >= 2 else ("", "?", "")
-        if controllers and controller not in controllers.split(","):
-            continue
-        top = root / "sys/fs/cgroup" / (controllers and controller)
-        folder = top / path.lstrip("/")
-        yield folder
-        # A container may see a path that lies outside what is mounted for it; then the top is its own.
-        yield from (parent for parent in folder.parents if parent == top or top in parent.parents)
-
-
 def _cpu() -> str:
     if sys.platform == "linux":
         info = _read(Path("/proc/cpuinfo"))
@@ -128,16 +93,9 @@ def _instruction_sets() -> tuple[str, ...]:
 
 def _memory_bytes() -> int | None:
     try:
-        total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return None
-    limits = [
-        int(limit)
-        for folder in _cgroup_folders(Path("/"), "memory")
-        for limit in (_read(folder / "memory.max"), _read(folder / "memory.limit_in_bytes"))
-        if limit.isdigit() and int(limit) < _NO_LIMIT
-    ]
-    return min([total, *limits])
 
 
 def _system() -> str:
