@@ -56,6 +56,7 @@ def _end(child: subprocess.Popen[str]) -> None:
         child.wait(_GRACE_S)
     except BaseException:  # out of patience, or interrupted again
         child.kill()
+        child.wait()
 
 
 def _why(code: int, stderr: str) -> str:

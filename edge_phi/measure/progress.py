@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from .report import printable
+
 
 class Progress(Protocol):
     """Whom a measurement tells what it does."""
@@ -32,7 +34,7 @@ def progress_on_stderr() -> Iterator[Progress]:
         yield _Lines(console)
         return
     # Drawn only when something is said: a spinner would take turns on the cores that are being measured.
-    with Live(console=console, auto_refresh=False, transient=True) as live:
+    with Live(console=console, auto_refresh=False, transient=True, redirect_stdout=False) as live:
         yield _LiveLine(live)
 
 
@@ -41,7 +43,7 @@ class _Lines:
         self._console = console
 
     def note(self, line: str) -> None:
-        self._console.print(line)
+        self._console.print(printable(line))
 
     def working(self, what: str, done: int, total: int) -> None:
         pass
@@ -55,7 +57,7 @@ class _LiveLine:
         self._live = live
 
     def note(self, line: str) -> None:
-        self._live.console.print(line)
+        self._live.console.print(printable(line))
 
     def working(self, what: str, done: int, total: int) -> None:
         self._live.update(Text(f"[{done}/{total}] {what}", overflow="ellipsis", no_wrap=True), refresh=True)
