@@ -1,0 +1,150 @@
+"""From sources to what the loop reads: a tokenizer, one token array for each group of sources, a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_phi.atomic import atomic_folder
+from edge_phi.errors import InvalidCall, InvalidFile
+
+from ..recipe import Recipe
+from .collect import Document, collect, standard_library, text_folder
+from .exercises import generate
+from .pack import END_OF_TEXT, pack, read_tokens, train_tokenizer, write_tokens
+
+EXERCISES = "exercises"  # the source that is generated, not collected
+VALIDATION = "validation"
+_HELD_OUT = 3  # of 256 documents, about 1.2 %
+_FEWEST_TOKENS_PER_EXERCISE = 60
+
+
+@dataclass(frozen=True)
+class PreparedData:
+    """Token arrays by group, with the tokenizer that made them."""
+
+    tokenizer: Any
+    arrays: dict[str, npt.NDArray[np.uint16]]  # uint16 [tokens] each
+    validation: npt.NDArray[np.uint16]  # documents that no array holds
+    manifest: dict[str, Any]
+
+
+def prepare(
+    recipe: Recipe,
+    folder: Path,
+    *,
+    corpus: Path | None,
+    benchmarks: Path | None,
+    say: Callable[[str], None],
+) -> PreparedData:
+    """Collect, generate, train the tokenizer and pack; or take what an earlier call left in `folder`.
+
+    Args:
+        recipe: names the groups and their sources.
+        folder: where the arrays are kept.
+        corpus: a folder of text sets beside the standard library; without it their groups stay empty.
+        benchmarks: see `collect`.
+        say: told one line a step.
+    """
+    exercises = _exercises_needed(recipe)
+    wanted = {
+        "data": recipe.data,
+        "exercises": exercises,
+        "vocabulary": recipe.vocabulary,
+        "seed": recipe.seed,
+        "corpus": corpus is not None,
+    }
+    if (folder / "manifest.json").is_file():
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        if manifest.get("made_from") == wanted:
+            return _load(folder, manifest)
+        say(f"{folder}: made from other settings, making it anew")
+
+    say("collecting the standard library" + (f" and {corpus}" if corpus else ""))
+    sources: list[Iterable[Document]] = [standard_library()]
+    if corpus:
+        sources.append(text_folder(corpus))
+    collection = collect(sources, benchmarks=benchmarks)
+    say(f"{len(collection.documents):,} documents; dropped: {collection.dropped or 'none'}")
+    texts: dict[str, list[str]] = {group: [] for group in recipe.data}
+    validation: list[str] = []
+    for document in collection.documents:
+        group = _group(recipe.data, document.source)
+        if group == "python" and hashlib.sha256(document.id.encode()).digest()[0] < _HELD_OUT:
+            validation.append(document.text)
+        elif group:
+            texts[group].append(document.text)
+    if exercises:
+        texts[_group(recipe.data, EXERCISES) or EXERCISES] += _generated(exercises, recipe.seed, say)
+    if not texts.get("python"):
+        raise InvalidCall(f"recipe {recipe.name}: no group of its data is called 'python' or it is empty")
+
+    say(f"training a tokenizer of {recipe.vocabulary:,} tokens")
+    tokenizer = train_tokenizer((text for group in texts.values() for text in group), vocab_size=recipe.vocabulary)
+    with atomic_folder(folder) as partial:
+        tokenizer.save(str(partial / "tokenizer.json"))
+        counts = {}
+        for group, group_texts in [*texts.items(), (VALIDATION, validation)]:
+            if group_texts:
+                tokens = pack(group_texts, tokenizer)
+                write_tokens(partial / f"{group}.npy", tokens)
+                counts[group] = len(tokens)
+                say(f"packed {group}: {len(tokens):,} tokens")
+        manifest = {"made_from": wanted, "tokens": counts, "documents": collection.manifest}
+        if EXERCISES in texts:
+            digest = hashlib.sha256("\0".join(texts[EXERCISES]).encode()).hexdigest()
+            manifest["exercises"] = {"count": len(texts[EXERCISES]), "sha256": digest}
+        (partial / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    return _load(folder, manifest)
+
+
+def _exercises_needed(recipe: Recipe) -> int:
+    """No more than the run will see: a short trial should not wait for exercises that it has no time for."""
+    group = _group(recipe.data, EXERCISES)
+    if group is None:
+        return 0
+    share = sum(stage.share * stage.mixture.get(group, 0.0) / sum(stage.mixture.values()) for stage in recipe.stages)
+    tokens = share * recipe.steps * recipe.batch * recipe.length
+    return min(recipe.exercises, math.ceil(tokens / _FEWEST_TOKENS_PER_EXERCISE))
+
+
+def _generated(count: int, seed: int, say: Callable[[str], None]) -> list[str]:
+    say(f"generating {count:,} exercises and running each")
+    texts: list[str] = []
+    for exercise in generate(count, seed=seed):
+        texts.append(exercise.text)
+        if len(texts) % 1_000 == 0:
+            say(f"  {len(texts):,} exercises")
+    return texts
+
+
+def _load(folder: Path, manifest: dict[str, Any]) -> PreparedData:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the engine raises bare Exception
+        raise InvalidFile(f"{folder / 'tokenizer.json'}: damaged ({error}): remove {folder} and run again") from error
+    size = tokenizer.get_vocab_size()
+    arrays = {name: read_tokens(folder / f"{name}.npy", vocab_size=size) for name in manifest["tokens"]}
+    if tokenizer.token_to_id(END_OF_TEXT) is None or VALIDATION not in arrays:
+        raise InvalidFile(f"{folder}: incomplete: remove it and run again")
+    return PreparedData(tokenizer, arrays, arrays.pop(VALIDATION), manifest)
+
+
+def _group(groups: dict[str, list[str]], source: str) -> str | None:
+    for group, names in groups.items():
+        if source in names:
+            return group
+    for group, names in groups.items():
+        if "*" in names and source != EXERCISES:
+            return group
+    return None

@@ -1,0 +1,149 @@
+"""What to train, on what, for how long: one TOML file a model, every value overridable as --key=value."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_phi.checkpoint import PhiConfig
+from edge_phi.errors import EdgePhiError, InvalidCall
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the run with its own mixture and learning rate."""
+
+    name: str
+    share: float  # of all steps
+    peak_rate: float
+    final_rate: float
+    warmup: float  # share of this stage's steps
+    mixture: dict[str, float]  # token array -> weight; normalized by the loop
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides the weights, besides the data's bytes and the machine's arithmetic."""
+
+    name: str
+    model: dict[str, Any]
+    data: dict[str, list[str]]  # token array -> the sources in it; "*" takes those that no other array names
+    stages: tuple[Stage, ...]
+    steps: int
+    batch: int  # sequences a step
+    length: int  # tokens a sequence
+    seed: int = 0
+    optimizer: str = "adamw"
+    beta1: float = 0.9
+    beta2: float = 0.95
+    weight_decay: float = 0.1
+    clip: float = 1.0  # gradient norm
+    vocabulary: int = 8192
+    exercises: int = 30_000  # how many to generate
+    weights: str = "bfloat16"  # as saved
+    validate_every: int = 100  # steps
+    save_every: int = 200  # steps
+
+    def config(self, *, vocab_size: int, eos_token_id: int) -> PhiConfig:
+        """The model's geometry with its tokenizer's facts."""
+        return PhiConfig(**self.model | {"vocab_size": vocab_size, "eos_token_id": eos_token_id})
+
+
+def load_recipe(name: str, overrides: dict[str, str] | None = None) -> Recipe:
+    """Read a recipe by name or path and apply overrides.
+
+    Raises:
+        InvalidCall: no such recipe, an unknown key (the nearest one is named), or a value of the wrong type.
+    """
+    path = Path(name) if name.endswith(".toml") else Path(__file__).parent / "recipes" / f"{name}.toml"
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        known = sorted(file.stem for file in (Path(__file__).parent / "recipes").glob("*.toml"))
+        raise InvalidCall(f"unknown recipe {name!r}: {_nearest(name, known)}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidCall(f"{path}: not readable as a recipe ({error})") from error
+    raw |= {key.replace("-", "_"): value for key, value in (overrides or {}).items()}
+    try:
+        return _validated(_build(raw))
+    except EdgePhiError as error:
+        raise InvalidCall(f"recipe {name}: {error}") from error
+
+
+def _build(raw: dict[str, Any]) -> Recipe:
+    fields = {entry.name: entry for entry in dataclasses.fields(Recipe)}
+    values: dict[str, Any] = {}
+    for key, value in raw.items():
+        if key not in fields:
+            raise InvalidCall(f"unknown key {key!r}: {_nearest(key, list(fields))}")
+        if key == "stages":
+            if not isinstance(value, list):
+                raise InvalidCall("stages cannot be set on the command line: copy the recipe's file and edit it")
+            value = tuple(_build_stage(stage) for stage in value)
+        elif key in ("model", "data"):
+            if not isinstance(value, dict):
+                raise InvalidCall(f"{key} cannot be set on the command line: copy the recipe's file and edit it")
+        else:
+            value = _convert(key, value, str(fields[key].type))
+        values[key] = value
+    missing = [
+        entry.name for entry in fields.values() if entry.default is dataclasses.MISSING and entry.name not in values
+    ]
+    if missing:
+        raise InvalidCall(f"{missing[0]} is missing")
+    return Recipe(**values)
+
+
+def _build_stage(raw: dict[str, Any]) -> Stage:
+    names = [entry.name for entry in dataclasses.fields(Stage)]
+    for key in raw:
+        if key not in names:
+            raise InvalidCall(f"unknown key {key!r} in a stage: {_nearest(key, names)}")
+    try:
+        return Stage(**raw)
+    except TypeError as error:
+        raise InvalidCall(f"a stage needs {', '.join(names)} ({error})") from error
+
+
+def _convert(key: str, value: Any, type_name: str) -> Any:
+    """Overrides come as text."""
+    convert = {"int": int, "float": float, "str": str}[type_name]
+    try:
+        if type_name == "int" and isinstance(value, str):
+            value = value.replace(",", "").replace("_", "")
+        return convert(value)
+    except (TypeError, ValueError) as error:
+        raise InvalidCall(f"{key} is {value!r}: it takes {_WORD[type_name]}") from error
+
+
+_WORD = {"int": "a whole number", "float": "a number", "str": "text"}
+
+
+def _validated(recipe: Recipe) -> Recipe:
+    for key in ("steps", "batch", "length", "validate_every", "save_every"):
+        if getattr(recipe, key) < 1:
+            raise InvalidCall(f"{key} is {getattr(recipe, key)}: it must be at least 1")
+    context = recipe.model.get("max_position_embeddings", 2048)
+    if recipe.length > context:
+        raise InvalidCall(f"length is {recipe.length}: the model's context is {context}")
+    if recipe.optimizer not in ("adamw", "muon"):
+        raise InvalidCall(f"optimizer is {recipe.optimizer!r}: {_nearest(recipe.optimizer, ['adamw', 'muon'])}")
+    if recipe.weights not in ("bfloat16", "float32"):
+        raise InvalidCall(f"weights is {recipe.weights!r}: {_nearest(recipe.weights, ['bfloat16', 'float32'])}")
+    if abs(sum(stage.share for stage in recipe.stages) - 1) > 1e-6:
+        raise InvalidCall("the stages' shares do not add up to 1")
+    return recipe
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}"
