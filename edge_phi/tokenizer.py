@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import codecs
+from functools import cached_property
 from pathlib import Path
 
 from tokenizers import Tokenizer as _Engine
 
 from .checkpoint import TOKENIZER_FILE
 from .errors import InvalidCall, InvalidFile
+
+_END_OF_TEXT = "<|endoftext|>"
 
 
 class Tokenizer:
@@ -23,6 +26,18 @@ class Tokenizer:
     def vocab_size(self) -> int:
         """Number of ids that mean something, added tokens included."""
         return int(self._engine.get_vocab_size(with_added_tokens=True))
+
+    @cached_property
+    def end_of_text(self) -> int:
+        """Id of the token that stands between documents.
+
+        Raises:
+            InvalidFile: this tokenizer has none.
+        """
+        token = self._engine.token_to_id(_END_OF_TEXT)
+        if token is None:
+            raise InvalidFile(f"the tokenizer has no {_END_OF_TEXT}: it belongs to another family of models")
+        return int(token)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`; special tokens written out in it are text, not control."""
