@@ -27,6 +27,7 @@ class Domain:
         direct: the parameter itself is a list or tuple of the items.
         ordered: items have positions; False for sets.
         parts: of an entry, what its text and its number are called.
+        single: the integers are digits from 0 to 9.
     """
 
     kind: str
@@ -43,9 +44,12 @@ class Domain:
     direct: bool = True
     ordered: bool = True
     parts: tuple[str, str] = ("", "")
+    single: bool = False
 
     def attrs(self, random: Random) -> list[Attr]:
         """Everything that can be computed of one item."""
+        if self.single:
+            return [a for a in fragments.number_attrs(random) if a.noun in _OF_A_DIGIT]
         if self.kind == "entry":
             text, number = fragments.entry_parts(*self.parts)
             made = [text, number, number]
@@ -62,6 +66,8 @@ class Domain:
 
     def preds(self, random: Random) -> list[Pred]:
         """Conditions on one item."""
+        if self.single:
+            return fragments.count_preds(random)
         if self.kind == "entry":
             text, number = fragments.entry_parts(*self.parts)
             return [
@@ -108,6 +114,7 @@ ENTRIES = (
     ("fruit", "quantity", "order", "orders"), ("team", "points", "result", "results"),
 )  # fmt: skip
 PLURALS = {"person": "people", "entry": "entries", "city": "cities"}
+_OF_A_DIGIT = ("square", "cube", "double", "decimal string", "half (rounded down)")
 
 
 def draw_domain(random: Random) -> Domain:
@@ -196,7 +203,8 @@ def _digits(random: Random) -> Domain:
     param = Param(name, "int", lambda r: r.randint(0, 10 ** r.randint(1, 8)), "a non-negative integer")
     where = random.choice((f"of {name}", f"of the integer {name}", f"of the number {name}"))
     return Domain(
-        "int", param, f"map(int, str({name}))", var, var, "", "", "digit", "digits", where, "int", direct=False
+        "int", param, f"map(int, str({name}))", var, var, "", "", "digit", "digits", where, "int", direct=False,
+        single=True,
     )
 
 

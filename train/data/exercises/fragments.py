@@ -7,7 +7,7 @@ An expression writes `{x}` for the item; of an entry (a pair or a record) it wri
 from __future__ import annotations
 
 import ast
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Any
 
@@ -81,7 +81,7 @@ def lift(attr: Attr, pred: Pred) -> Pred:
         has = f"{'an' if pred.adjective[0] in 'aeiou' else 'a'} {pred.adjective} {attr.noun}"
     elif pred.singular.startswith(("is at least", "is at most")):
         has = f"{article} {attr.noun} of {said}"
-    elif pred.singular.startswith(("is greater", "is less", "is between", "is divisible")):
+    elif pred.singular.startswith(("is greater", "is less", "is between", "is divisible", "is equal")):
         has = f"{article} {attr.noun} {said}"
     else:
         has = f"{article} {attr.noun} that {pred.singular}"
@@ -216,6 +216,21 @@ def number_preds(random: Random) -> list[Pred]:
         _be(f"{{x}} in {others}", f"in the list {others}", f"in_{others}",
             params=(Param(others, "list[int]", several(small_int), "a list of integers"),)),
     ]  # fmt: skip
+
+
+def count_preds(random: Random) -> list[Pred]:
+    """Conditions on a small count, such as a length."""
+    k = random.randint(2, 5)
+    return [
+        Pred("{x} % 2 == 0", "are even", "is even", "even", "even"),
+        Pred("{x} % 2 != 0", "are odd", "is odd", "odd", "odd"),
+        _be("{x} % 3 == 0", "divisible by 3", "divisible_by_3"),
+        _be(f"{{x}} > {k}", f"greater than {k}", f"above_{k}"),
+        _be(f"{{x}} < {k}", f"less than {k}", f"below_{k}"),
+        _be(f"{{x}} >= {k}", f"at least {k}", f"at_least_{k}"),
+        _be(f"{{x}} <= {k}", f"at most {k}", f"at_most_{k}"),
+        _be(f"{{x}} == {k}", f"equal to {k}", f"equal_to_{k}"),
+    ]
 
 
 def text_attrs(random: Random) -> list[Attr]:
@@ -393,11 +408,6 @@ def entry_parts(text: str, number: str) -> tuple[Attr, Attr]:
 def fill(expr: str, x: str, a: str = "", b: str = "") -> str:
     """Write the item's names into an expression."""
     return expr.replace("{x}", x).replace("{a}", a).replace("{b}", b)
-
-
-def renamed(pred: Pred, taken: set[str]) -> Pred | None:
-    """Return the condition if its parameters' names are still free."""
-    return None if any(p.name in taken for p in pred.params) else replace(pred)
 
 
 def _be(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from random import Random
 
 from .domains import Domain, draw_domain
-from .fragments import Attr, Pred, both, compose, lift, negate, number_attrs, number_preds, renamed
+from .fragments import Attr, Pred, both, compose, count_preds, lift, negate, number_attrs, number_preds
 from .task import Param, Task
 
 ANNOTATION = {"int": "int", "str": "str", "char": "str", "code": "str", "row": "list[int]", "rowcode": "list[int]"}
@@ -175,6 +175,7 @@ def draw_pred(random: Random, domain: Domain, taken: tuple[str, ...] = ()) -> Pr
     used = {domain.param.name, *domain.var.replace(",", "").split(), *taken}
     while True:
         pred = _simple(random, domain)
+        parts: tuple[Pred, ...] = ()
         kind = random.random()
         if kind < 0.12 and not pred.adjective:
             pred = negate(pred)
@@ -182,16 +183,34 @@ def draw_pred(random: Random, domain: Domain, taken: tuple[str, ...] = ()) -> Pr
             other = _simple(random, domain)
             if other.name == pred.name or {p.name for p in pred.params} & {p.name for p in other.params}:
                 continue
+            parts = (pred, other)
             pred = both(random, pred, other)
-        if renamed(pred, used):
+        if not any(p.name in used for p in pred.params) and _bites(random, domain, pred, parts):
             return pred
+
+
+def _bites(random: Random, domain: Domain, pred: Pred, parts: tuple[Pred, ...]) -> bool:
+    """Tell whether the condition and, if it joins two, each of them makes a difference on drawn items."""
+    exprs = ", ".join(f"bool({domain.fill(p.expr)})" for p in (pred, *parts))
+    code = compile(f"[({exprs},) for {domain.var} in {domain.iterable}]", "<condition>", "eval")
+    draw = domain.hinted(pred.hints).param.draw
+    seen: set[tuple[bool, ...]] = set()
+    for _ in range(10):
+        scope = {p.name: p.draw(random) for p in pred.params}
+        seen.update(eval(code, {**scope, domain.param.name: draw(random)}))
+    columns = list(zip(*sorted(seen), strict=True))
+    if not columns or len(set(columns[0])) < 2:
+        return False
+    return all(column != columns[0] and len(set(column)) == 2 for column in columns[1:])
 
 
 def _simple(random: Random, domain: Domain) -> Pred:
     if random.random() < 0.15:
         attrs = [a for a in domain.attrs(random) if a.out == "int" and a.noun not in _PLAIN]
         if attrs and domain.kind != "entry":
-            return lift(random.choice(attrs), random.choice(number_preds(random)[:12]))
+            attr = random.choice(attrs)
+            small = any(w in attr.noun for w in ("count", "length", "digit"))
+            return lift(attr, random.choice(count_preds(random) if small else number_preds(random)[:12]))
     return random.choice(domain.preds(random))
 
 

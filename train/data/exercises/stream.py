@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
-from . import reduce
+from . import keyed, reduce, sequences
 from .render import Candidate, Dropped, render
 from .verify import verify
 
 BATCH = 256
 BARREN_BATCHES = 40
-FAMILIES = (*reduce.QUERIES,)
+FAMILIES = (*reduce.QUERIES, *keyed.QUERIES, *sequences.QUERIES)
 
 
 @dataclass(frozen=True)
