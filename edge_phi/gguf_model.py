@@ -99,7 +99,7 @@ def read_tokenizer(header: GgufHeader) -> Tokenizer:
     types = header.metadata.get("tokenizer.ggml.token_type", (1,) * len(words))
     if not isinstance(types, tuple) or len(types) != len(words):
         raise _broken(header, "tokenizer.ggml.token_type")
-    vocabulary = {word: id_ for id_, (word, type_) in enumerate(zip(words, types)) if type_ != _UNUSED}
+    vocabulary = {word: id_ for id_, (word, type_) in enumerate(zip(words, types, strict=True)) if type_ != _UNUSED}
     if len(vocabulary) != len(words) - types.count(_UNUSED):
         raise InvalidFile(f"{header.path}: a word comes twice in its vocabulary: get the model again")
     merges = [tuple(merge.split(" ")) for merge in _texts(header, "tokenizer.ggml.merges")]
@@ -117,7 +117,7 @@ def read_tokenizer(header: GgufHeader) -> Tokenizer:
 def _added(words: tuple[str, ...], types: tuple[Scalar, ...], wanted: int) -> list[AddedToken]:
     return [
         AddedToken(word, special=wanted == _CONTROL, normalized=False)
-        for word, type_ in zip(words, types)
+        for word, type_ in zip(words, types, strict=True)
         if type_ == wanted
     ]
 
