@@ -18,12 +18,15 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import platformdirs
 
 from . import checkpoint
 from .errors import InvalidCall
+
+if TYPE_CHECKING:
+    from .tokenizer import Tokenizer
 
 DEFAULT_MODEL = "phi-1-nano"
 
@@ -149,6 +152,20 @@ def find_model(name: str | Path = DEFAULT_MODEL) -> Model:
     near = difflib.get_close_matches(str(name), known, 1)
     hint = f"did you mean {near[0]}?" if near else f"this machine has {', '.join(known) or 'none'}"
     raise InvalidCall(f"unknown model {str(name)!r}: {hint}")
+
+
+def load_tokenizer_for(artifact: Artifact) -> Tokenizer:
+    """The tokenizer of an artifact: its folder's `tokenizer.json`, or what a GGUF file without one says itself.
+
+    Raises:
+        InvalidCall: there is none.
+        InvalidFile: it is damaged, or of a kind that is not supported.
+    """
+    from . import gguf_header, gguf_model, tokenizer
+
+    if artifact.format == "gguf" and not (artifact.folder / checkpoint.TOKENIZER_FILE).is_file():
+        return gguf_model.read_tokenizer(gguf_header.read_gguf_header(artifact.path))
+    return tokenizer.load_tokenizer(artifact.folder)
 
 
 def _model_at(path: Path) -> Model:
