@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,16 @@ def write_tiny_checkpoint(folder: Path, *, layers: int = 2, seed: int = 0, dtype
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer Phi in float32. Shared: do not write into it."""
     return write_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny-phi")
+
+
+@pytest.fixture(scope="session")
+def evaluation_data() -> Path:
+    """The folder of evaluation sets and text: $EDGE_PHI_DATA, else ../shared/data beside the checkout."""
+    root = Path(__file__).parents[1]
+    folder = Path(os.environ.get("EDGE_PHI_DATA", root.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"evaluation data is absent: {folder} (set EDGE_PHI_DATA)")
+    return folder
 
 
 def _train_tokenizer() -> Tokenizer:

@@ -124,6 +124,7 @@ def _loss(model: Phi, rows: npt.NDArray[np.int64]) -> torch.Tensor:
 
 def _keep_first(path: Path, steps: int) -> None:
     """Drop figures of steps that a resumed run will do again."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     kept = []
     if path.exists():
         kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:steps]

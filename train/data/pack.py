@@ -44,6 +44,7 @@ def pack(texts: Sequence[str], tokenizer: Any) -> npt.NDArray[np.uint16]:
     end = tokenizer.token_to_id(END_OF_TEXT)
     if end is None or tokenizer.get_vocab_size() > 2**16:
         raise InvalidCall(f"the tokenizer needs {END_OF_TEXT} and at most 65,536 ids")
+    tokenizer.encode_special_tokens = True  # written out in a document they are text, not control
     parts: list[npt.NDArray[np.uint16]] = []
     for batch in _batches(texts, 1_000):
         for encoding in tokenizer.encode_batch(batch, add_special_tokens=False):
