@@ -1,0 +1,55 @@
+"""The terminal app: an editor whose model runs on this machine."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+
+from . import policy
+from .document import Document
+from .engine import EngineChoice
+from .screens.confirm_quit import ConfirmQuit
+from .screens.editor import EditorScreen
+
+
+class EdgePhiApp(App[None]):
+    """Edits one document; `quantized` suggests and `baseline` is timed beside it."""
+
+    TITLE = "edge-phi"
+    CSS_PATH = "app.tcss"
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", "Quit", priority=True)]
+
+    def __init__(
+        self,
+        document: Document,
+        quantized: EngineChoice,
+        baseline: EngineChoice | None,
+        *,
+        pause_seconds: float = policy.PAUSE_SECONDS,
+    ) -> None:
+        self.editor_screen = EditorScreen(document, quantized, baseline, pause_seconds=pause_seconds)
+        super().__init__()
+
+    def get_default_screen(self) -> EditorScreen:
+        """The editor, from the first frame on."""
+        return self.editor_screen
+
+    async def action_quit(self) -> None:
+        """Quit, asking first when there are unsaved changes."""
+        if not isinstance(self.screen, ModalScreen):
+            self.run_worker(self._quit(), group="quit")
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Copy the true characters, not the editor's stand-ins."""
+        super().copy_to_clipboard(self.editor_screen.document.stand_ins.restore(text))
+
+    async def _quit(self) -> None:
+        screen = self.editor_screen
+        answer = "discard" if await screen.settled() else None
+        if answer is None:
+            answer = await self.push_screen_wait(ConfirmQuit(screen.document.name))
+        if answer == "discard" or (answer == "save" and await screen.save()):
+            self.exit()

@@ -1,0 +1,55 @@
+"""`edge-phi open`: the editor in a terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from edge_phi.errors import InvalidCall
+from edge_phi.store import DEFAULT_MODEL, Artifact, find_model
+
+if TYPE_CHECKING:
+    from .engine import EngineChoice, SessionLike
+
+
+def open_editor(
+    file: Annotated[Path | None, typer.Argument(help="File to edit; a scratch buffer if left out.")] = None,
+    model: Annotated[str, typer.Option(help="Name, folder or GGUF file of the model.")] = DEFAULT_MODEL,
+    quant: Annotated[str | None, typer.Option(help='Its form, as "onnx:int4" or only "int4".')] = None,
+) -> None:
+    """Edit a file with suggestions from a model on this machine, timed beside full precision.
+
+    Raises:
+        InvalidCall: the file cannot be edited, there is no such model or form, or no terminal.
+    """
+    from .app import EdgePhiApp  # Textual takes a while to import, and a wrong call should be told at once
+    from .document import Document, open_document
+
+    document = open_document(file) if file is not None else Document()
+    quantized, baseline = _engines(model, quant)
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):  # where Textual reads keys and draws
+        raise InvalidCall("the editor needs a terminal: use 'edge-phi complete' in a pipe")
+    EdgePhiApp(document, quantized, baseline).run()
+
+
+def _engines(model: str, quant: str | None) -> tuple[EngineChoice, EngineChoice | None]:
+    """What suggests, and what it is compared with; only looked up, for loading takes a while."""
+    found = find_model(model)
+    artifact, baseline = found.artifact(quant), found.baseline()
+    if baseline is None or baseline == artifact:
+        return _choice(model, artifact), None
+    return _choice(model, artifact), _choice(model, baseline)
+
+
+def _choice(model: str, artifact: Artifact) -> EngineChoice:
+    from .engine import EngineChoice
+
+    def open_session() -> SessionLike:
+        from edge_phi.completion.session import open_session
+
+        return open_session(model, quant=artifact.name)
+
+    return EngineChoice(artifact.model, artifact.engine, artifact.quant, open_session)

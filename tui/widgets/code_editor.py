@@ -1,0 +1,282 @@
+"""A Python editor that shows a suggestion of many lines as ghost text, where it would go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from rich.segment import Segment
+from rich.text import Text
+from textual import events
+from textual.document._document_navigator import DocumentNavigator
+from textual.document._edit import Edit
+from textual.document._wrapped_document import WrappedDocument
+from textual.geometry import Offset, Region, Size, Spacing
+from textual.message import Message
+from textual.strip import Strip
+from textual.widgets import TextArea
+from textual.widgets.text_area import EditResult, LanguageDoesNotExist, Location, Selection
+
+from ..document import Document
+from ..ghost import Ghost
+from .code_theme import code_theme
+from .highlighting import highlights
+
+_HIGHLIGHT_LIMIT = 500_000  # characters; beyond, parsing at every key would be felt
+_HIGHLIGHT_MARGIN = 50  # lines above and below the visible ones that are coloured with them
+
+
+class CodeEditor(TextArea):
+    """TextArea's one-line suggestion is drawn at the cursor; the ghost's other lines are rows that no document has.
+
+    They stand below the cursor's line and push the rest down: row `r` of the view is line `r` of the document up to
+    the cursor, then a ghost line, then line `r - number of ghost lines`. Lines are never wrapped, so that holds.
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"code-editor--stand-in"}
+
+    @dataclass
+    class GhostChanged(Message):
+        """A ghost is expected, can now be accepted, or is gone."""
+
+        lost: int | None  # the ticket that is wanted no more: whoever answers it may stop
+
+    def __init__(self, document: Document, *, id: str | None = None) -> None:
+        self.file = document
+        self._ghost: Ghost | None = None
+        self._ghost_state = (False, False)  # whether one is expected, whether it can be accepted
+        self._ghost_rows: list[Text] = []  # the ghost's lines below the cursor's
+        self._document_size = Size(0, 0)
+        self._highlighted = range(0)
+        super().__init__(
+            document.text,
+            soft_wrap=False,
+            tab_behavior="indent",
+            show_line_numbers=True,
+            max_checkpoints=1000,
+            id=id,
+        )
+        self.hide_suggestion_on_blur = False  # a dialog takes the focus; the ghost's other lines stay as well
+        self.register_theme(code_theme("code-dark", dark=True))
+        self.register_theme(code_theme("code-light", dark=False))
+        if len(document.text) <= _HIGHLIGHT_LIMIT:
+            try:
+                self.language = "python"
+            except LanguageDoesNotExist:  # tree-sitter without its Python grammar
+                self.language = None
+
+    def on_mount(self) -> None:
+        """Follow the app's theme from dark to light and back."""
+        self.watch(self.app, "theme", self._follow_app_theme)
+
+    def _follow_app_theme(self) -> None:
+        self.theme = "code-dark" if self.app.current_theme.dark else "code-light"
+
+    # -- the ghost
+
+    @property
+    def ghost(self) -> Ghost | None:
+        """The suggestion at the cursor, its text still empty while the model thinks."""
+        return self._ghost
+
+    def expect_ghost(self, ticket: int) -> None:
+        """Be ready for the answer to request `ticket` at the cursor; whatever was shown goes."""
+        self._set_ghost(Ghost(ticket, *self.cursor_location))
+
+    def grow_ghost(self, ticket: int, text: str, *, complete: bool) -> None:
+        """Show `text`, which is all of the answer so far, unless it is late: then nothing happens."""
+        if self._ghost is not None and self._ghost.ticket == ticket:
+            grown = self._ghost.grown(text, complete=complete)
+            self._set_ghost(grown, lost=ticket if grown is None and not complete else None)
+
+    def drop_ghost(self) -> None:
+        """Take the ghost away, wanted no more."""
+        if self._ghost is not None:
+            self._set_ghost(None, lost=self._ghost.ticket)
+
+    def check_consume_key(self, key: str, character: str | None = None) -> bool:
+        """Tab goes to the screen while there is something to accept; else it is typed."""
+        if key == "tab" and self._ghost is not None and self._ghost.remaining:
+            return False
+        return super().check_consume_key(key, character)
+
+    def accept_ghost(self) -> None:
+        """Make the ghost part of the text, in one step of its own for undo."""
+        if self._ghost is None:
+            return
+        text, at = self._ghost.remaining, self.cursor_location
+        self.drop_ghost()
+        self.history.checkpoint()
+        self._replace_via_keyboard(text, at, at)
+        self.history.checkpoint()
+
+    def _set_ghost(self, ghost: Ghost | None, *, lost: int | None = None) -> None:
+        before, self._ghost = self._ghost_state, ghost
+        inline, *below = ghost.remaining.split("\n") if ghost else [""]
+        self._ghost_rows = [self._ghost_text(line) for line in below]
+        self.suggestion = inline
+        self._line_cache.clear()
+        self._apply_virtual_size()
+        if ghost and below:
+            self._scroll_to_ghost()
+        self.refresh()
+        self._ghost_state = (ghost is not None, ghost is not None and bool(ghost.remaining))
+        if self._ghost_state != before or lost is not None:
+            self.post_message(self.GhostChanged(lost))
+
+    def _ghost_text(self, line: str) -> Text:
+        text = Text(line, end="", no_wrap=True)
+        text.stylize(self.get_component_rich_style("text-area--suggestion"))
+        text.expand_tabs(self.indent_width)
+        return text
+
+    def _scroll_to_ghost(self) -> None:
+        """Bring the ghost's lines into view, the cursor's line first."""
+        x, y = self.wrapped_document.location_to_offset(self.cursor_location)
+        height = min(1 + len(self._ghost_rows), self.scrollable_content_region.height)
+        region = Region(x, y, width=3, height=height)
+        self.scroll_to_region(region, spacing=Spacing(right=self.gutter_width), animate=False, force=True)
+
+    # -- edits
+
+    def edit(self, edit: Edit) -> EditResult:
+        """Perform an edit; the ghost goes on if this is what it suggested, else it goes."""
+        edit.text = self.file.adopt(edit.text)
+        ghost = self._ghost
+        if ghost is not None:
+            inserts = edit.from_location == edit.to_location == (ghost.row, ghost.column)
+            following = ghost.after_typing(edit.text) if inserts else None
+            self._ghost = following  # before the cursor moves, which would drop it
+            if following is None:
+                self._set_ghost(None, lost=ghost.ticket)
+        result = super().edit(edit)
+        if self._ghost is not None:
+            self._set_ghost(self._ghost)
+        return result
+
+    def undo(self) -> None:
+        """Undo the last batch of edits."""
+        self.drop_ghost()
+        super().undo()
+
+    def redo(self) -> None:
+        """Redo the batch of edits undone last."""
+        self.drop_ghost()
+        super().redo()
+
+    async def _on_key(self, event: events.Key) -> None:
+        if event.key == "enter" and not self.read_only:
+            event.stop()
+            event.prevent_default()
+            self._restart_blink()
+            self._replace_via_keyboard("\n" + self._next_indentation(), *self.selection)
+        elif event.key == "escape":  # TextArea would move the focus away
+            event.stop()
+            event.prevent_default()
+
+    def _next_indentation(self) -> str:
+        """The white space a new line starts with: the ghost's where it goes on there, else the cursor line's."""
+        remaining = self._ghost.remaining if self._ghost else ""
+        if remaining.startswith("\n"):
+            line = remaining[1:].split("\n", 1)[0]
+        else:
+            row, column = min(self.selection)
+            line = self.document[row][:column]
+        return line[: len(line) - len(line.lstrip(" \t"))]
+
+    def action_cursor_right(self, select: bool = False) -> None:
+        """Move right, also past a ghost: only Tab accepts."""
+        target = self.get_cursor_right_location() if select or self.selection.is_empty else max(*self.selection)
+        self.move_cursor(target, select=select)
+
+    def _watch_selection(self, previous_selection: Selection, selection: Selection) -> None:
+        super()._watch_selection(previous_selection, selection)
+        ghost = self._ghost
+        if ghost is not None and not (selection.start == selection.end == (ghost.row, ghost.column)):
+            self.drop_ghost()
+
+    # -- drawing
+
+    def _set_document(self, text: str, language: str | None) -> None:
+        super()._set_document(text, language)
+        self.wrapped_document = _FlatDocument(self.document, tab_width=self.indent_width)
+        self.navigator = DocumentNavigator(self.wrapped_document)
+
+    def _build_highlight_map(self) -> None:
+        """Forget the colours; those in view are looked up when they are drawn."""
+        self._line_cache.clear()
+        self._highlights.clear()
+        self._highlighted = range(0)
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Colour the lines in view, then draw them."""
+        bottom = min(self.scroll_offset.y + self.size.height, self.document.line_count)
+        top = min(max(0, self.scroll_offset.y - len(self._ghost_rows)), bottom)
+        if self._highlight_query and not (self._highlighted.start <= top and bottom <= self._highlighted.stop):
+            rows = range(max(0, top - _HIGHLIGHT_MARGIN), bottom + _HIGHLIGHT_MARGIN)
+            self._line_cache.clear()
+            self._highlights.clear()
+            self._highlights.update(highlights(self.document, self._highlight_query, rows))
+            self._highlighted = rows
+        return super().render_lines(crop)
+
+    def get_line(self, line_index: int) -> Text:
+        """A line as it is drawn: pictures in place of what a terminal must not get."""
+        drawn, pictures = self.file.stand_ins.pictures(self.document.get_line(line_index))
+        text = Text(drawn, end="", no_wrap=True)
+        if pictures:
+            style = self.get_component_rich_style("code-editor--stand-in", partial=True)
+            for column in pictures:
+                text.stylize(style, column, column + 1)
+        return text
+
+    def render_line(self, y: int) -> Strip:
+        """Row `y` of the view: a line of the document or a line of the ghost."""
+        cursor_row = self.cursor_location[0]
+        below = self.scroll_offset.y + y - cursor_row
+        if below <= 0 or not self._ghost_rows:
+            return super().render_line(y)
+        if below <= len(self._ghost_rows):
+            return self._render_ghost_row(self._ghost_rows[below - 1])
+        return super().render_line(y - len(self._ghost_rows))
+
+    def _render_ghost_row(self, text: Text) -> Strip:
+        gutter = Segment(" " * self.gutter_width, self._theme.gutter_style)
+        width = max(self.virtual_size.width, self.region.size.width) - self.gutter_width
+        line = Strip(text.render(self.app.console), text.cell_len).crop(self.scroll_offset.x)
+        strip = Strip.join([Strip([gutter], self.gutter_width), line.extend_cell_length(width)])
+        return strip.apply_style(self._theme.base_style or self.rich_style)
+
+    def get_target_document_location(self, event: events.MouseEvent) -> Location:
+        """The place in the document under the mouse; on a ghost line that is the cursor's line."""
+        x = event.x - self.gutter_width + self.scroll_offset.x - self.gutter.left
+        y = event.y + self.scroll_offset.y - self.gutter.top
+        below = y - self.cursor_location[0]
+        if below > 0:
+            y -= min(below, len(self._ghost_rows))
+        return self.wrapped_document.offset_to_location(Offset(x, y))
+
+    def _refresh_size(self) -> None:
+        width, height = self.document.get_size(self.indent_width)
+        self._document_size = Size(width + self.gutter_width + 1, height)
+        self._apply_virtual_size()
+
+    def _apply_virtual_size(self) -> None:
+        """The document and the ghost within it: TextArea clips what it draws to the virtual size."""
+        width, height = self._document_size
+        if self._ghost is not None:
+            row = self.cursor_location[0]
+            after = self.get_column_width(row, len(self.document[row]))
+            inline = self._ghost_text(self.suggestion).cell_len
+            widest = max([after + inline, *(text.cell_len for text in self._ghost_rows)])
+            width, height = max(width, widest + self.gutter_width + 1), height + len(self._ghost_rows)
+        self.virtual_size = Size(width, height)
+        self._refresh_scrollbars()
+
+
+class _FlatDocument(WrappedDocument):
+    """A view without wrapping, which knows its height without counting at every line drawn."""
+
+    @property
+    def height(self) -> int:
+        return self.document.line_count

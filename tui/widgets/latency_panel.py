@@ -1,0 +1,85 @@
+"""The figures of the quantized engine beside those of the full-precision baseline."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from rich.style import Style
+from rich.text import Text
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from ..characters import one_line
+from ..comparison import EngineView, agreement, compare
+
+_NAME_WIDTH = 9
+_COLUMN_WIDTH = 8
+
+
+class LatencyPanel(Widget):
+    """Figures down the side where the screen is wide, across the bottom where it is narrow."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "latency-panel--heading",
+        "latency-panel--label",
+        "latency-panel--ratio",
+        "latency-panel--agreement",
+    }
+
+    quantized: reactive[EngineView] = reactive(EngineView("", ""))
+    baseline: reactive[EngineView] = reactive(EngineView("", ""))
+    upright: reactive[bool] = reactive(True)
+
+    def __init__(self, model: str) -> None:
+        self._model = one_line(model)
+        super().__init__()
+
+    def render(self) -> Text:
+        """A table of both engines' figures."""
+        # Across the bottom, a border stands above the table and has room for two more things.
+        words = [self._model, agreement(self.quantized, self.baseline)]
+        self.border_title = Content(" - ".join(filter(None, words)))
+        lines = self._upright_lines() if self.upright else self._flat_lines()
+        return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
+
+    def _upright_lines(self) -> list[Text]:
+        label, ratio = self._style("label"), self._style("ratio")
+        views = (self.quantized, self.baseline)
+        width = max(_COLUMN_WIDTH, (self.size.width - _NAME_WIDTH - _COLUMN_WIDTH) // 2)
+
+        def row(name: str, cells: tuple[str, str], last: str = "", style: Style | None = None) -> Text:
+            texts = [(f"{cell:>{width}}", style or Style()) for cell in cells]
+            return Text.assemble((f"{name:<{_NAME_WIDTH}}", label), *texts, (f"{last:>{_COLUMN_WIDTH}}", ratio))
+
+        lines = [
+            Text(self._model, self._style("heading")),
+            Text(),
+            row("", (views[0].quant, views[1].quant), "ratio", self._style("heading")),
+            row("engine", (views[0].engine, views[1].engine)),
+            row("state", (views[0].state, views[1].state)),
+            Text(),
+        ]
+        lines += [row(name, (ours, theirs), ratio) for name, ours, theirs, ratio in compare(*views)]
+        return [*lines, Text(), Text(agreement(*views), self._style("agreement"))]
+
+    def _flat_lines(self) -> list[Text]:
+        label, ratio = self._style("label"), self._style("ratio")
+        views = (self.quantized, self.baseline)
+        figures = [figure for figure in compare(*views) if figure.label != "tokens" or self.size.width >= 72]
+
+        def row(name: str, cells: list[str], style: Style | None = None) -> Text:
+            first = (f"{name:<{_NAME_WIDTH}}", label if style is None else style)
+            return Text.assemble(first, *((f"{cell:>{_COLUMN_WIDTH}}", style or Style()) for cell in cells))
+
+        states = "  ".join(f"{view.engine} {view.quant}: {view.state}" for view in views)
+        return [
+            Text(states, self._style("heading")),
+            row("", [figure.label for figure in figures], label),
+            row(views[0].quant, [figure.quantized for figure in figures]),
+            row(views[1].quant, [figure.baseline for figure in figures]),
+            row("ratio", [figure.ratio for figure in figures], ratio),
+        ]
+
+    def _style(self, name: str) -> Style:
+        return self.get_component_rich_style(f"latency-panel--{name}", partial=True)
