@@ -6,11 +6,13 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from ..checkpoint import CONFIG_FILE, PhiConfig, read_config
+from .. import gguf_model
+from ..checkpoint import CONFIG_FILE, read_config
 from ..cores import usable_cores
-from ..errors import EdgePhiError, MissingExtra
-from ..store import Artifact, Model
-from ..tokenizer import load_tokenizer
+from ..errors import EdgePhiError, InvalidFile, MissingExtra
+from ..gguf_header import read_gguf_header
+from ..store import Artifact, Model, load_tokenizer_for
+from ..tokenizer import Tokenizer
 from .figures import Figures, NotMeasured, Prompt, Report, against, agreement, figures_of
 from .forms import in_report_order
 from .machine import this_machine
@@ -53,15 +55,13 @@ def run_bench(
 
     Raises:
         EdgePhiError: not one form could be measured.
-        InvalidCall, InvalidFile: the model's tokenizer is missing or damaged.
+        InvalidCall, InvalidFile: the model's tokenizer or configuration is missing or damaged.
     """
-    config = _config(model)
-    prompts = _encode(model, config, settings.new_tokens)
+    artifacts = in_report_order(model.artifacts)
+    tokenizer = load_tokenizer_for(artifacts[0])
+    prompts = _encode(tokenizer, _context_length(artifacts[0]), settings.new_tokens)
     threads = usable_cores()
-    jobs = [
-        Job(artifact, tuple(prompts.values()), settings.new_tokens, threads)
-        for artifact in in_report_order(model.artifacts)
-    ]
+    jobs = [Job(artifact, tuple(prompts.values()), settings.new_tokens, threads) for artifact in artifacts]
     found, refused = _interleave(jobs, settings.rounds, measure, progress)
     if not found:
         raise EdgePhiError(f"{model.name}: not one of its forms could be measured: see the reasons above")
@@ -73,7 +73,7 @@ def run_bench(
             replace(
                 against(one, baseline),
                 agreement=tuple(
-                    agreement(prompt, ours, theirs, config.eos_token_id if config else None)
+                    agreement(prompt, ours, theirs, tokenizer.end_of_text)
                     for prompt, ours, theirs in zip(prompts, tokens[one.name], tokens[baseline.name], strict=True)
                 ),
             )
@@ -134,15 +134,19 @@ def _line(figures: Figures) -> str:
     return f"{figures.name}: TTFT {figures.ttft_ms:.1f} ms, {figures.decode_tokens_per_s:.1f} tokens/s{memory}"
 
 
-def _config(model: Model) -> PhiConfig | None:
-    """A lone GGUF file has no config.json beside it."""
-    return read_config(model.folder) if (model.folder / CONFIG_FILE).is_file() else None
+def _encode(tokenizer: Tokenizer, context_length: int, new_tokens: int) -> dict[str, tuple[int, ...]]:
+    """The prompts as tokens, cut at the end where they leave the context no room for new ones.
 
-
-def _encode(model: Model, config: PhiConfig | None, new_tokens: int) -> dict[str, tuple[int, ...]]:
-    """The prompts in the model's own tokens, cut at the end where they leave the context no room for new ones."""
-    tokenizer = load_tokenizer(model.folder)
-    room = config.max_position_embeddings - new_tokens if config else None
-    if room is not None and room < 1:
-        raise EdgePhiError(f"{model.name}: its context has no room for a prompt and {new_tokens} new tokens")
+    Raises:
+        InvalidFile: there is no room for any prompt.
+    """
+    room = context_length - new_tokens
+    if room < 1:
+        raise InvalidFile(f"a context of {context_length} has no room for a prompt and {new_tokens} new tokens")
     return {name: tuple(tokenizer.encode(text)[:room]) for name, text in PROMPTS.items()}
+
+
+def _context_length(artifact: Artifact) -> int:
+    if (artifact.folder / CONFIG_FILE).is_file():
+        return read_config(artifact.folder).max_position_embeddings
+    return gguf_model.read_config(read_gguf_header(artifact.path)).max_position_embeddings  # nothing else goes without

@@ -142,7 +142,7 @@ def against(figures: Figures, baseline: Figures) -> Figures:
     )
 
 
-def agreement(prompt: str, tokens: Sequence[int], baseline: Sequence[int], end_of_text: int | None) -> Agreement:
+def agreement(prompt: str, tokens: Sequence[int], baseline: Sequence[int], end_of_text: int) -> Agreement:
     """Compare the tokens decoded after one prompt with the baseline's, up to where the baseline ends its text."""
     compared = baseline.index(end_of_text) + 1 if end_of_text in baseline else len(baseline)
     pairs = zip(tokens[:compared], baseline[:compared], strict=True)

@@ -59,7 +59,7 @@ def test_an_unknown_figure_has_no_ratio(tmp_path: Path) -> None:
 def test_agreement_ends_at_the_first_difference(
     ours: tuple[int, ...], baseline: tuple[int, ...], fraction: float, first: int | None
 ) -> None:
-    found = agreement("module", ours, baseline, None)
+    found = agreement("module", ours, baseline, end_of_text=0)
     assert (found.compared_tokens, found.agreeing_fraction, found.first_difference) == (4, fraction, first)
 
 

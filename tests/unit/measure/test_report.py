@@ -23,7 +23,7 @@ HOSTILE = '<script>alert("1")</script>&\x1b[31m:x:\u202e[b]\n'
 def figures(name: str, decode: float, *, ratio: float = 1.0, peak: int | None = 80_000_000) -> Figures:
     latency = Latency(40.0, 8000.0, decode, 2.0, 3.0)
     ratios = Ratios(0.5, ratio, 0.25 if peak else None, 0.125)
-    agreed = (agreement("module", (1, 2, 3, 4), (1, 2, 3, 5), None),)
+    agreed = (agreement("module", (1, 2, 3, 4), (1, 2, 3, 5), 0),)
     return Figures(
         name, "onnx", "onnxruntime 1", "int4", 2, 12.0, 40.0, 8000.0, decode, 2.0, 3.0, 40_000_000, peak,
         6_000_000, (latency, latency), ratios, agreed,
