@@ -28,6 +28,8 @@ class Domain:
         ordered: items have positions; False for sets.
         parts: of an entry, what its text and its number are called.
         single: the integers are digits from 0 to 9.
+        more: further parameters the items are made from.
+        made: what `iterable` is assigned first, where it is a name of the solution's own.
     """
 
     kind: str
@@ -45,6 +47,8 @@ class Domain:
     ordered: bool = True
     parts: tuple[str, str] = ("", "")
     single: bool = False
+    more: tuple[Param, ...] = ()
+    made: str = ""
 
     def attrs(self, random: Random) -> list[Attr]:
         """Everything that can be computed of one item."""
@@ -117,16 +121,6 @@ PLURALS = {"person": "people", "entry": "entries", "city": "cities"}
 _OF_A_DIGIT = ("square", "cube", "double", "decimal string", "half (rounded down)")
 
 
-def draw_domain(random: Random) -> Domain:
-    """Draw a source of items with its names."""
-    makers = (
-        (_numbers, 9), (_words, 8), (_sentence, 4), (_characters, 4), (_range, 1.5), (_digits, 1.5),
-        (_pairs, 3), (_mapping, 3), (_records, 2), (_rows, 3), (_number_set, 1), (_csv, 1), (_lines, 1),
-    )  # fmt: skip
-    make = random.choices([m for m, _ in makers], [w for _, w in makers])[0]
-    return make(random)
-
-
 def _numbers(random: Random) -> Domain:
     if random.random() < 0.3:
         name, singular = random.choice(THEMES)
@@ -137,16 +131,12 @@ def _numbers(random: Random) -> Domain:
         plural = singular + "s"
     if random.random() < 0.1:
         tuple_draw = several(small_int)
-        param = Param(
-            name, "tuple[int, ...]", lambda r: tuple(tuple_draw(r)), "a tuple of integers"
-        )
+        param = Param(name, "tuple[int, ...]", lambda r: tuple(tuple_draw(r)), "a tuple of integers")
     else:
         param = Param(name, "list[int]", several(small_int), "a list of integers")
     var = random.choice(("x", "n", "num", "value", "number", singular, singular))
     kind = "tuple" if param.annotation.startswith("tuple") else "list"
-    return Domain(
-        "int", param, name, var, var, "", "", singular, plural, _where(random, name, kind), "int"
-    )
+    return Domain("int", param, name, var, var, "", "", singular, plural, _where(random, name, kind), "int")
 
 
 def _words(random: Random) -> Domain:
@@ -160,9 +150,7 @@ def _words(random: Random) -> Domain:
     var = random.choice((singular, singular, singular, "s", "w", "text"))
     item: Draw = (lambda r: r.choice(NAMES)) if name == "names" else word
     param = Param(name, "list[str]", several(item), f"a list of {singular}s")
-    return Domain(
-        "str", param, name, var, var, "", "", singular, singular + "s", _where(random, name, "list"), "str"
-    )
+    return Domain("str", param, name, var, var, "", "", singular, singular + "s", _where(random, name, "list"), "str")
 
 
 def _sentence(random: Random) -> Domain:
@@ -170,9 +158,7 @@ def _sentence(random: Random) -> Domain:
     var = random.choice(("word", "word", "w", "token", "part"))
     param = Param(name, "str", sentence, "a string of words separated by spaces")
     where = random.choice((f"of {name}", f"in {name}", f"of the string {name}", f"in the sentence {name}"))
-    return Domain(
-        "str", param, f"{name}.split()", var, var, "", "", "word", "words", where, "str", direct=False
-    )
+    return Domain("str", param, f"{name}.split()", var, var, "", "", "word", "words", where, "str", direct=False)
 
 
 def _characters(random: Random) -> Domain:
@@ -180,9 +166,7 @@ def _characters(random: Random) -> Domain:
     var = random.choice(("c", "ch", "char", "character"))
     param = Param(name, "str", sentence, "a string")
     where = random.choice((f"of {name}", f"in {name}", f"of the string {name}", f"in the string {name}"))
-    return Domain(
-        "char", param, name, var, var, "", "", "character", "characters", where, "str", direct=False
-    )
+    return Domain("char", param, name, var, var, "", "", "character", "characters", where, "str", direct=False)
 
 
 def _range(random: Random) -> Domain:
@@ -203,7 +187,18 @@ def _digits(random: Random) -> Domain:
     param = Param(name, "int", lambda r: r.randint(0, 10 ** r.randint(1, 8)), "a non-negative integer")
     where = random.choice((f"of {name}", f"of the integer {name}", f"of the number {name}"))
     return Domain(
-        "int", param, f"map(int, str({name}))", var, var, "", "", "digit", "digits", where, "int", direct=False,
+        "int",
+        param,
+        f"map(int, str({name}))",
+        var,
+        var,
+        "",
+        "",
+        "digit",
+        "digits",
+        where,
+        "int",
+        direct=False,
         single=True,
     )
 
@@ -269,9 +264,7 @@ def _rows(random: Random) -> Domain:
     param = Param(
         name, "list[list[int]]", several(several(small_int, 1, 4), 0, 5), "a list of non-empty lists of integers"
     )
-    return Domain(
-        "row", param, name, var, var, "", "", singular, singular + "s", f"in {name}", "list[int]"
-    )
+    return Domain("row", param, name, var, var, "", "", singular, singular + "s", f"in {name}", "list[int]")
 
 
 def _number_set(random: Random) -> Domain:
@@ -328,3 +321,9 @@ def _entry_draws(text: str, number: str) -> tuple[Draw, Draw]:
 
 def _where(random: Random, name: str, kind: str) -> str:
     return random.choice((f"in {name}", f"in {name}", f"in the {kind} {name}", f"in the given {kind} {name}"))
+
+
+MAKERS: tuple[tuple[Callable[[Random], Domain], float], ...] = (
+    (_numbers, 9), (_words, 8), (_sentence, 4), (_characters, 4), (_range, 1.5), (_digits, 1.5),
+    (_pairs, 3), (_mapping, 3), (_records, 2), (_rows, 3), (_number_set, 1), (_csv, 1), (_lines, 1),
+)  # fmt: skip

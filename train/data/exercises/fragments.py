@@ -272,7 +272,7 @@ def text_preds(random: Random) -> list[Pred]:
     limit = random.choice(("limit", "size", "n", "length"))
     size = Param(limit, "int", lambda r: r.randint(2, 6), "a length")
     banned = random.choice(("banned", "stopwords", "ignored", "known"))
-    pool = Param(banned, "list[str]", several(word), "a list of strings")
+    pool = Param(banned, "list[str]", several(lambda r: r.choice(WORDS[:25])), "a list of strings")
     prefix = Param("prefix", "str", lambda r: r.choice(WORDS)[: r.randint(1, 2)], "the prefix")
     suffix = Param("suffix", "str", lambda r: r.choice(WORDS)[-r.randint(1, 2) :], "the suffix")
     vowels = '("a", "e", "i", "o", "u")'
@@ -319,8 +319,8 @@ def text_preds(random: Random) -> list[Pred]:
         _be(f"len({{x}}) > {limit}", f"longer than {limit}", "longer_than", params=(size,)),
         Pred(f"len({{x}}) <= {limit}", f"have at most {limit} characters", f"has at most {limit} characters",
              "up_to_length", params=(size,)),
-        _be(f"{{x}} in {banned}", f"in the list {banned}", f"in_{banned}", params=(pool,)),
-        _be(f"{{x}} not in {banned}", f"missing from {banned}", f"not_in_{banned}", params=(pool,)),
+        _be(f"{{x}} in {banned}", f"in the list {banned}", f"in_{banned}", params=(pool,), hints=WORDS[:25]),
+        _be(f"{{x}} not in {banned}", f"missing from {banned}", f"not_in_{banned}", params=(pool,), hints=WORDS[:25]),
         _do("{x}.startswith(prefix)", "start", "with prefix", "with_prefix", params=(prefix,)),
         _do("{x}.endswith(suffix)", "end", "with suffix", "with_suffix", params=(suffix,)),
     ]  # fmt: skip
@@ -463,4 +463,3 @@ def _is(expr: str, kind: type[ast.AST]) -> bool:
 
 def _find(expr: str, left: str) -> int:
     return len(left) if _plain(expr).startswith(left) else 0
-

@@ -78,11 +78,16 @@ def group(random: Random) -> Task:
         )  # fmt: skip
     if kind in ("first", "last"):
         each = "if key not in result:" if kind == "first" else ""
-        body = lines("result = {}", s.loop(f"key = {k}", *([each, f"    result[key] = {d.x}"] if each else
-                                                          [f"result[key] = {d.x}"])), "return result")
-        fast = (f"return {{{k}: {d.x} for {d.var} in {d.iterable}" + (f" if {s.when(s.pred)}" if s.pred else "") + "}"
-                if kind == "last" else
-                lines("result = {}", s.loop(f"result.setdefault({k}, {d.x})"), "return result"))
+        body = lines(
+            "result = {}",
+            s.loop(f"key = {k}", *([each, f"    result[key] = {d.x}"] if each else [f"result[key] = {d.x}"])),
+            "return result",
+        )
+        fast = (
+            f"return {{{k}: {d.x} for {d.var} in {d.iterable}" + (f" if {s.when(s.pred)}" if s.pred else "") + "}"
+            if kind == "last"
+            else lines("result = {}", s.loop(f"result.setdefault({k}, {d.x})"), "return result")
+        )
         return s.task(
             (f"{kind}_by_{key.slug}", f"{kind}_{d.singular}_per_{key.slug}", f"index_by_{key.slug}"),
             f"dict[{by}, {d.item}]",
@@ -150,7 +155,9 @@ def extreme(random: Random) -> Task:
         )  # fmt: skip
     most, sign, fun = random.choice((("largest", ">", "max"), ("smallest", "<", "min")))
     worded = {"length": {"largest": "longest", "smallest": "shortest"}}.get(key.noun, {}).get(most)
-    lead = f"the {worded} {d.singular} {d.where}" if worded else f"the {d.singular} {d.where} with the {most} {key.noun}"
+    lead = (
+        f"the {worded} {d.singular} {d.where}" if worded else f"the {d.singular} {d.where} with the {most} {key.noun}"
+    )
     scope = (f" among those that {s.pred.plural}" if s.pred and not worded else
                              f" that {s.pred.singular}" if s.pred else "")  # fmt: skip
     k = s.of(key)
@@ -387,8 +394,6 @@ def _on(d: object, key: Attr, name: str) -> str:
     if d.item == "dict":
         a, b = f'{name}["{d.parts[0]}"]', f'{name}["{d.parts[1]}"]'
     return key.expr.replace("{x}", name).replace("{a}", a).replace("{b}", b)
-
-
 
 
 QUERIES = ((group, 6), (mapping, 3), (extreme, 5), (order, 5), (common, 4), (split, 4))

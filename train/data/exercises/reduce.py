@@ -182,13 +182,13 @@ def count(random: Random) -> Task:
             (*scene.params, *q.params), "bool",
             (f"return True if more {d.plural} {d.where} {p.plural} than {q.plural}",
              f"check whether there are more {d.plural} {d.where} that {p.plural} than {d.plural} that {q.plural}"),
-            (
+            scene.complete((
                 lines("first = 0", "second = 0", f"for {d.var} in {d.iterable}:", f"    if {s.when(p)}:",
                       "        first += 1", f"    if {s.when(q)}:", "        second += 1",
                       "return first > second"),
                 lines(f"first = sum(1 for {d.var} in {d.iterable} if {s.when(p)})",
                       f"second = sum(1 for {d.var} in {d.iterable} if {s.when(q)})", "return first > second"),
-            ),
+            )),
             ("items", d.kind, "more"),
         )  # fmt: skip
     if kind == "share":
@@ -294,7 +294,9 @@ def find(random: Random) -> Task:
              f"return [{at} for {at}, {pattern} in enumerate({d.iterable}) if {s.when(p)}]"),
             "indices",
         )  # fmt: skip
-    default = random.choice(('""', "None") if s.kind == "str" else ("0", "None", "-1") if s.kind == "int" else ("None",))
+    default = random.choice(
+        ('""', "None") if s.kind == "str" else ("0", "None", "-1") if s.kind == "int" else ("None",)
+    )
     shown = {'""': "an empty string"}.get(default, default)
     returns = f"Optional[{s.kind}]" if default == "None" else s.kind
     lead = f"the {s.attr.noun} of the" if s.attr else "the"

@@ -45,7 +45,7 @@ def render(task: Task, random: Random) -> Candidate:
     parameters = _names(task)
     bodies = [_tidy(body) for body in task.bodies]
     name = _function_name(task, random)
-    runs = _run(task, parameters, bodies, random)
+    runs = _run(task, name, parameters, bodies, random)
     fitting = [b for b in bodies if max(map(len, b.split("\n"))) <= LONGEST_LINE - 4]
     if not fitting:
         raise Dropped("line too long")
@@ -107,7 +107,20 @@ def _tidy(body: str) -> str:
     except SyntaxError as error:
         raise Dropped("syntax error") from error
     body = textwrap.dedent(_single_parentheses(text).split("\n", 1)[1])
-    return re.sub(r"^(\s*return) \(([^()]*)\)$", r"\1 \2", body, flags=re.M)
+    return "\n".join(map(_bare_tuple, body.split("\n")))
+
+
+def _bare_tuple(line: str) -> str:
+    """Write `return a, b` and `a, b = b, a` without the parentheses of `ast.unparse`."""
+    found = re.fullmatch(r"(\s*(?:return|[\w, ]+ =) )\((.*)\)", line)
+    if not found:
+        return line
+    try:
+        inner = ast.parse(found[2], mode="eval").body
+    except SyntaxError:
+        return line
+    plain = isinstance(inner, ast.Tuple) and not any(isinstance(e, ast.Starred) for e in inner.elts)
+    return found[1] + found[2] if plain and not found[2].endswith(",") else line
 
 
 def _single_parentheses(text: str) -> str:
@@ -115,7 +128,11 @@ def _single_parentheses(text: str) -> str:
     rows = text.split("\n")
     cuts = [
         (end.lineno - 1, at)
-        for end in (n.args[0] for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Call) and len(n.args) == 1 and not n.keywords)
+        for end in (
+            n.args[0]
+            for n in ast.walk(ast.parse(text))
+            if isinstance(n, ast.Call) and len(n.args) == 1 and not n.keywords
+        )
         if isinstance(end, ast.GeneratorExp)
         for at in (end.col_offset, (end.end_col_offset or 0) - 1)
     ]
@@ -127,14 +144,14 @@ def _single_parentheses(text: str) -> str:
 
 
 def _run(
-    task: Task, parameters: list[str], bodies: list[str], random: Random
+    task: Task, name: str, parameters: list[str], bodies: list[str], random: Random
 ) -> list[tuple[tuple[Any, ...], Any]]:
     calls = _draw_calls(task.params, random)
     results: list[Any] = []
     for body in dict.fromkeys(bodies):
-        source = "\n".join([*task.imports, f"def f({', '.join(parameters)}):", indent(body)])
+        source = "\n".join([*task.imports, f"def {name}({', '.join(parameters)}):", indent(body)])
         try:
-            outputs = run_calls(source, "f", calls)
+            outputs = run_calls(source, name, calls)
         except Dropped:
             raise
         except Exception as error:
@@ -216,13 +233,15 @@ def _quoted(text: str, random: Random) -> str:
 def _sentence(task: Task, random: Random) -> str:
     says = random.choice(task.says)
     kind = random.random()
-    given = " and ".join(f"{p.describe} {p.name}" for p in task.params)
+    given = all(p.describe for p in task.params)
     if kind < 0.55:
         return _capital(says) + "."
     if kind < 0.73:
         return _capital(_third_person(says)) + "."
-    if kind < 0.9 and given:
+    if kind < 0.8 and given:
         return f"Given {_listed([f'{p.describe} {p.name}' for p in task.params])}, {says}."
+    if kind < 0.9 and len(task.params) == 1:
+        return f"Given {task.params[0].name}, {task.params[0].describe}, {says}."
     if kind < 0.95:
         return f"Write a function to {says}."
     return f"This function {_third_person(says)}."

@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from .domains import Domain, draw_domain
+from . import derived, domains
+from .domains import Domain
 from .fragments import Attr, Pred, both, compose, count_preds, lift, negate, number_attrs, number_preds
 from .task import Param, Task
 
 ANNOTATION = {"int": "int", "str": "str", "char": "str", "code": "str", "row": "list[int]", "rowcode": "list[int]"}
+_SOURCES = [make for make, _ in (*domains.MAKERS, *derived.MAKERS)]
+_WEIGHTS = [weight for _, weight in (*domains.MAKERS, *derived.MAKERS)]
 _PLAIN = ("square", "cube", "negation", "double")
 
 
@@ -95,7 +98,12 @@ class Scene:
     def params(self) -> tuple[Param, ...]:
         """The source's parameter and those of the condition."""
         hints = self.pred.hints if self.pred else ()
-        return (self.domain.hinted(hints).param, *(self.pred.params if self.pred else ()))
+        return (self.domain.hinted(hints).param, *self.domain.more, *(self.pred.params if self.pred else ()))
+
+    def complete(self, bodies: tuple[str, ...]) -> tuple[str, ...]:
+        """Put the assignment that makes the items before each body, where there is one."""
+        d = self.domain
+        return tuple(f"{d.iterable} = {d.made}\n{body}" for body in bodies) if d.made else bodies
 
     @property
     def tail(self) -> str:
@@ -121,7 +129,14 @@ class Scene:
     ) -> Task:
         """Make the task of this scene."""
         return Task(
-            names, (*self.params, *more), returns, says, bodies, ("items", self.domain.kind, tag), notes, imports
+            names,
+            (*self.params, *more),
+            returns,
+            says,
+            self.complete(bodies),
+            ("items", self.domain.kind, tag),
+            notes,
+            imports,
         )
 
 
@@ -142,7 +157,7 @@ def draw_scene(
     where the items are not.
     """
     while True:
-        domain = draw_domain(random)
+        domain = random.choices(_SOURCES, _WEIGHTS)[0](random)
         if domain.kind not in kinds or (ordered and not domain.ordered) or (direct and not domain.direct):
             continue
         chosen = draw_pred(random, domain) if random.random() < pred else None
@@ -172,7 +187,13 @@ def draw_attr(random: Random, domain: Domain, out: str = "") -> Attr | None:
 
 def draw_pred(random: Random, domain: Domain, taken: tuple[str, ...] = ()) -> Pred:
     """Draw a condition: simple, on an attribute, negated, or two joined."""
-    used = {domain.param.name, *domain.var.replace(",", "").split(), *taken}
+    used = {
+        domain.param.name,
+        domain.iterable,
+        *(p.name for p in domain.more),
+        *domain.var.replace(",", "").split(),
+        *taken,
+    }
     while True:
         pred = _simple(random, domain)
         parts: tuple[Pred, ...] = ()
@@ -192,11 +213,11 @@ def draw_pred(random: Random, domain: Domain, taken: tuple[str, ...] = ()) -> Pr
 def _bites(random: Random, domain: Domain, pred: Pred, parts: tuple[Pred, ...]) -> bool:
     """Tell whether the condition and, if it joins two, each of them makes a difference on drawn items."""
     exprs = ", ".join(f"bool({domain.fill(p.expr)})" for p in (pred, *parts))
-    code = compile(f"[({exprs},) for {domain.var} in {domain.iterable}]", "<condition>", "eval")
+    code = compile(f"[({exprs},) for {domain.var} in {domain.made or domain.iterable}]", "<condition>", "eval")
     draw = domain.hinted(pred.hints).param.draw
     seen: set[tuple[bool, ...]] = set()
     for _ in range(10):
-        scope = {p.name: p.draw(random) for p in pred.params}
+        scope = {p.name: p.draw(random) for p in (*pred.params, *domain.more)}
         seen.update(eval(code, {**scope, domain.param.name: draw(random)}))
     columns = list(zip(*sorted(seen), strict=True))
     if not columns or len(set(columns[0])) < 2:
@@ -218,4 +239,3 @@ def phrases(random: Random, noun_phrase: str) -> tuple[str, ...]:
     """Imperatives for a value: return, compute, find, calculate."""
     verb = random.choice(("compute", "find", "calculate", "determine"))
     return (f"return {noun_phrase}", f"return {noun_phrase}", f"{verb} {noun_phrase}")
-

@@ -258,8 +258,11 @@ def pairs(random: Random) -> Task:
     if s.domain.kind in ("row", "entry") and (s.attr is None or s.attr.out not in ("int", "str")):
         return pairs(random)
     number = (s.attr.out if s.attr else s.domain.kind) == "int"
-    tests = [("{a} == {b}", "are equal", "equal"), ("{a} > {b}", "are in falling order, the first greater than the"
-             " second", "inverted"), ("{a} < {b}", "are in rising order, the first less than the second", "rising")]
+    tests = [
+        ("{a} == {b}", "are equal", "equal"),
+        ("{a} > {b}", "are in falling order, the first greater than the second", "inverted"),
+        ("{a} < {b}", "are in rising order, the first less than the second", "rising"),
+    ]
     more: tuple[Param, ...] = ()
     if number:
         target = random.choice(("target", "goal", "wanted"))

@@ -6,17 +6,27 @@ import ast
 import hashlib
 import multiprocessing
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
-from . import keyed, reduce, sequences
+from . import keyed, numbers, reduce, sequences, texts
+from .classes import draw_class
 from .render import Candidate, Dropped, render
+from .task import Task
 from .verify import verify
 
 BATCH = 256
 BARREN_BATCHES = 40
-FAMILIES = (*reduce.QUERIES, *keyed.QUERIES, *sequences.QUERIES)
+Family = Callable[[Random], Task | Candidate]
+FAMILIES: tuple[tuple[Family, float], ...] = (
+    *reduce.QUERIES,
+    *keyed.QUERIES,
+    *sequences.QUERIES,
+    *numbers.QUERIES,
+    *texts.QUERIES,
+    (draw_class, 3),
+)
 
 
 @dataclass(frozen=True)
@@ -90,9 +100,7 @@ def generate(
                 shapes[shape] += 1
                 report.kept += 1
                 digest = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-                yield Exercise(
-                    digest, candidate.prompt, candidate.solution, candidate.examples, candidate.tags
-                )
+                yield Exercise(digest, candidate.prompt, candidate.solution, candidate.examples, candidate.tags)
                 if report.kept >= count:
                     return
         recent = [*recent[-BARREN_BATCHES + 1 :], report.kept - before]
@@ -163,7 +171,8 @@ def _batch(of: tuple[int, int]) -> Batch:
     for _ in range(BATCH):
         draw = random.choices(families, weights)[0]
         try:
-            candidates.append(render(draw(random), random))
+            drawn = draw(random)
+            candidates.append(render(drawn, random) if isinstance(drawn, Task) else drawn)
         except Dropped as error:
             dropped[str(error)] += 1
     kept = []
