@@ -50,7 +50,7 @@ def export_gguf(checkpoint_folder: Path, quant: str, out_path: Path) -> None:
     checkpoint = open_checkpoint(checkpoint_folder)
     vocabulary = read_vocabulary(checkpoint)
     with atomic_path(out_path) as partial:
-        if quant in ("f32", "f16"):
+        if not uses_quantizer(quant):
             _write(partial, checkpoint, vocabulary, quant)
             return
         if importlib.util.find_spec("llama_cpp") is None:
@@ -59,6 +59,11 @@ def export_gguf(checkpoint_folder: Path, quant: str, out_path: Path) -> None:
             source = Path(folder) / "float32.gguf"
             _write(source, checkpoint, vocabulary, "f32")
             _quantize(source, partial, FILE_TYPES[quant])
+
+
+def uses_quantizer(quant: str) -> bool:
+    """Whether llama.cpp makes this type, from a float32 file."""
+    return quant not in ("f32", "f16")
 
 
 def _write(path: Path, checkpoint: Checkpoint, vocabulary: Vocabulary, quant: str) -> None:

@@ -172,7 +172,7 @@ def _model_at(path: Path) -> Model:
     if not path.exists():
         raise InvalidCall(f"{path}: no such file or folder: give a model's name, its folder or a GGUF file")
     folder = path if path.is_dir() else path.parent
-    name = path.name if path.is_dir() else _GGUF_NAME.sub("", path.name)
+    name = path.resolve().name if path.is_dir() else _GGUF_NAME.sub("", path.name)
     artifacts = tuple(_artifacts(name, [path])) if path.is_dir() else (_gguf_artifact(name, path, folder),)
     if not artifacts:
         raise InvalidCall(f"{path}: holds no model: expected {checkpoint.WEIGHTS_FILE}, model.onnx or a .gguf file")
