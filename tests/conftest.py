@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
 from edge_phi.checkpoint import PhiConfig
+from edge_phi.store import Artifact
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -65,6 +68,25 @@ def write_tiny_checkpoint(folder: Path, *, layers: int = 2, seed: int = 0, dtype
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer Phi in float32. Shared: do not write into it."""
     return write_tiny_checkpoint(tmp_path_factory.mktemp("tiny") / "tiny-phi")
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Artifact]:
+    """The same model as GGUF: `tiny_gguf("q4_0")` is its artifact, made once. Shared: do not write into it."""
+    pytest.importorskip("gguf", reason="the gguf package, of the extra 'convert', is not installed")
+    from edge_phi.convert.gguf import export_gguf, uses_quantizer
+
+    folder = tmp_path_factory.mktemp("tiny-gguf")
+
+    @functools.cache
+    def make(quant: str) -> Artifact:
+        if uses_quantizer(quant):
+            pytest.importorskip("llama_cpp", reason="llama.cpp, of the extra 'gguf', is not installed")
+        path = folder / f"tiny-phi.{quant}.gguf"
+        export_gguf(tiny_checkpoint, quant, path)
+        return Artifact("tiny-phi", "gguf", quant, path, tiny_checkpoint)
+
+    return make
 
 
 @pytest.fixture(scope="session")
