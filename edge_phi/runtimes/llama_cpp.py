@@ -30,10 +30,12 @@ _ROWS = 64  # of logits at once, when all are wanted: llama.cpp reserves memory 
 _MAX_CONTEXT = 8192  # tokens; phi-2's geometry then takes 2.7 GB of cache
 _POLL_S = 0.002  # how often a long call looks whether it is cancelled
 
-_ERROR_LEVEL, _ABORTED = 3, 2  # of ggml's log; of llama_decode
+_ERROR_LEVEL, _ABORTED = 4, 2  # of enum ggml_log_level; of llama_decode's results
 _OVERRIDE_WHOLE, _OVERRIDE_TEXT = 0, 3
 
-_errors: collections.deque[str] = collections.deque(maxlen=8)  # llama.cpp's last words, for our messages
+_errors: collections.deque[str] = collections.deque(
+    maxlen=8
+)  # what llama.cpp said of the last failure, for our messages
 
 
 class LlamaCppRuntime:
@@ -135,7 +137,7 @@ class LlamaCppRuntime:
         parameters.kv_overrides = overrides
         self._model = llama.llama_model_load_from_file(path.encode(), parameters)
         if not self._model:
-            raise InvalidFile(f"{path}: llama.cpp does not load it ({_last_error()})")
+            raise InvalidFile(f"{path}: llama.cpp does not load it ({_reason()})")
 
         # Left as they are: flash attention (on where the processor gains by it) and a float16 cache, because a float32
         # one was slower and no closer to the baseline, for float32 weights too.
@@ -146,7 +148,7 @@ class LlamaCppRuntime:
         settings.n_threads = settings.n_threads_batch = info.threads
         self._context = llama.llama_init_from_model(self._model, settings)
         if not self._context:
-            raise EdgePhiError(f"{path}: llama.cpp makes no context for it ({_last_error()}): is there enough memory?")
+            raise EdgePhiError(f"{path}: llama.cpp makes no context for it ({_reason()}): is there enough memory?")
         self._memory: Any = llama.llama_get_memory(self._context)
 
         self._batch = llama.llama_batch_init(_CHUNK, 0, 1)
@@ -169,7 +171,7 @@ class LlamaCppRuntime:
         if status == _ABORTED:
             raise Cancelled("cancelled while reading the prompt")
         if status:
-            raise EdgePhiError(f"llama.cpp failed with {status} ({_last_error()})")
+            raise EdgePhiError(f"llama.cpp failed with {status} ({_reason()})")
 
     @contextlib.contextmanager
     def _stopped_by(self, cancel: threading.Event | None) -> Iterator[None]:
@@ -251,5 +253,6 @@ def _c_strlen() -> Any:
     return ctypes.cast(library.strlen, load_llama_cpp().ggml_abort_callback)
 
 
-def _last_error() -> str:
-    return " ".join((_errors[-1] if _errors else "it gives no reason").split())[:200]
+def _reason() -> str:
+    """llama.cpp's first word on a failure; what follows it only repeats that there was one."""
+    return " ".join((_errors[0] if _errors else "it gives no reason").split())[:200]

@@ -19,7 +19,6 @@ from ..errors import Cancelled, InvalidCall, MissingExtra
 from ..store import Artifact
 from . import RuntimeInfo, check_extend, check_rewind
 
-
 _CHUNK = 256  # tokens between two looks at the cancel event
 
 
