@@ -115,7 +115,7 @@ ENTRIES = (
     ("product", "price", "item", "prices"), ("city", "population", "place", "cities"),
     ("name", "salary", "employee", "staff"), ("title", "year", "book", "books"),
     ("word", "count", "entry", "entries"), ("name", "weight", "parcel", "parcels"),
-    ("fruit", "quantity", "order", "orders"), ("team", "points", "result", "results"),
+    ("fruit", "quantity", "order", "orders"), ("team", "rank", "result", "results"),
 )  # fmt: skip
 PLURALS = {"person": "people", "entry": "entries", "city": "cities"}
 _OF_A_DIGIT = ("square", "cube", "double", "decimal string", "half (rounded down)")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from .task import WORDS, Param, several, slug, small_int, word
+from .task import WORDS, Param, several, slug, small_int
 
 VOWELS = '"aeiou"'
 
@@ -186,7 +186,8 @@ def number_preds(random: Random) -> list[Pred]:
             adjective="prime",
             hints=(7, 11, 13),
         ),
-        _be("{x} in (0, 1, 4, 9, 16, 25, 36, 49, 64, 81)", "squares below 100", "square", singular="a square below 100", hints=(4, 9, 16)),
+        _be("{x} in (0, 1, 4, 9, 16, 25, 36, 49, 64, 81)", "squares below 100", "square",
+            singular="a square below 100", hints=(4, 9, 16)),
         Pred(
             f"abs({{x}}) % 10 == {d}", f"end in the digit {d}", f"ends in the digit {d}", f"ending_in_{d}",
             hints=(d, 10 + d, 30 + d),
@@ -206,13 +207,13 @@ def number_preds(random: Random) -> list[Pred]:
         _be("{x} > 0 and {x} & ({x} - 1) == 0", "powers of two", "power_of_two", singular="a power of two",
             hints=(1, 2, 8, 16)),
         _be(f"{{x}} > {limit}", f"greater than {limit}", "above_limit",
-            params=(_int(limit, "the bound"),)),
-        _be(f"{{x}} < {cap}", f"less than {cap}", "below_limit", params=(_int(cap, "the bound"),)),
+            params=(_int(limit, "an integer"),)),
+        _be(f"{{x}} < {cap}", f"less than {cap}", "below_limit", params=(_int(cap, "an integer"),)),
         _be(f"{{x}} % {divisor} == 0", f"divisible by {divisor}", "divisible",
             params=(Param(divisor, "int", lambda r: r.randint(2, 7), "a positive integer"),)),
         _be("low <= {x} <= high", "between low and high inclusive", "in_range",
-            params=(_int("low", "the lower bound"),
-                    Param("high", "int", lambda r: r.randint(8, 40), "the upper bound"))),
+            params=(_int("low", "an integer"),
+                    Param("high", "int", lambda r: r.randint(8, 40), "an integer"))),
         _be(f"{{x}} in {others}", f"in the list {others}", f"in_{others}",
             params=(Param(others, "list[int]", several(small_int), "a list of integers"),)),
     ]  # fmt: skip
@@ -244,8 +245,8 @@ def text_attrs(random: Random) -> list[Attr]:
         Attr("{x}[:1]", "first character", "first characters", "str", "first letter"),
         Attr("{x}[-1:]", "last character", "last characters", "str", "last letter"),
         Attr("{x}[:3]", "prefix of three characters", "prefixes of three characters", "str", "prefix"),
-        Attr("{x}[1:-1]", "middle without its first and last characters",
-             "middles without their first and last characters", "code", "middle"),
+        Attr("{x}[1:-1]", "part between the first and last characters",
+             "parts between the first and last characters", "code", "middle"),
         Attr(f"sum(c in {VOWELS} for c in {{x}}.lower())", "vowel count", "vowel counts", "int"),
         Attr("len(set({x}))", "count of distinct characters", "counts of distinct characters", "int",
              "distinct letters"),
@@ -270,11 +271,11 @@ def text_preds(random: Random) -> list[Pred]:
     letter = random.choice(("letter", "char", "c", "first"))
     one = Param(letter, "str", lambda r: r.choice("abcmprst"), "a single character")
     limit = random.choice(("limit", "size", "n", "length"))
-    size = Param(limit, "int", lambda r: r.randint(2, 6), "a length")
+    size = Param(limit, "int", lambda r: r.randint(2, 6), "an integer")
     banned = random.choice(("banned", "stopwords", "ignored", "known"))
     pool = Param(banned, "list[str]", several(lambda r: r.choice(WORDS[:25])), "a list of strings")
-    prefix = Param("prefix", "str", lambda r: r.choice(WORDS)[: r.randint(1, 2)], "the prefix")
-    suffix = Param("suffix", "str", lambda r: r.choice(WORDS)[-r.randint(1, 2) :], "the suffix")
+    prefix = Param("prefix", "str", lambda r: r.choice(WORDS)[: r.randint(1, 2)], "a string")
+    suffix = Param("suffix", "str", lambda r: r.choice(WORDS)[-r.randint(1, 2) :], "a string")
     vowels = '("a", "e", "i", "o", "u")'
     return [
         _do(f'{{x}}.startswith("{a}")', "start", f"with '{a}'", f"starting_with_{a}", hints=first[:5]),
@@ -386,7 +387,7 @@ def row_preds(random: Random) -> list[Pred]:
     n = random.randint(2, 5)
     return [
         _do(f"{value} in {{x}}", "contain", value, f"containing_{value}",
-            params=(Param(value, "int", lambda r: r.randint(0, 10), "the value to look for"),)),
+            params=(Param(value, "int", lambda r: r.randint(0, 10), "an integer"),)),
         _be("{x} == sorted({x})", "sorted in ascending order", "sorted"),
         Pred("len(set({x})) == len({x})", "have no repeated value", "has no repeated value", "distinct"),
         _do("any(v < 0 for v in {x})", "contain", "a negative value", "with_negative"),

@@ -203,7 +203,7 @@ def order(random: Random) -> Task:
     s = draw_scene(random, pred=0.3, attr=0.0, ordered=True)
     d = s.domain
     key = _key(random, s)
-    if key is None or (key.out == "int") is False and key.out not in ("str", "code"):
+    if key is None or ((key.out == "int") is False and key.out not in ("str", "code")):
         return order(random)
     down = random.random() < 0.45
     target = d.x if "," not in d.var else "item"
@@ -225,7 +225,7 @@ def order(random: Random) -> Task:
     if random.random() < 0.25:
         n = random.choice((2, 3)) if random.random() < 0.5 else 0
         amount = str(n) if n else "k"
-        if "k" in [p.name for p in s.params] or "k" == d.var:
+        if "k" in [p.name for p in s.params] or d.var == "k":
             return order(random)
         most = "largest" if down else "smallest"
         return s.task(
@@ -293,7 +293,7 @@ def common(random: Random) -> Task:
              f"check whether no value occurs twice among {values}"),
             (lines("seen = set()", s.loop(f"if {s.value} in seen:", "    return False", f"seen.add({s.value})"),
                    "return True"),
-             lines(f"chosen = [{s.each()}]", "return len(set(chosen)) == len(chosen)")),
+             lines(f"chosen = {s.listed()}", "return len(set(chosen)) == len(chosen)")),
             "distinct",
         )  # fmt: skip
     return s.task(
@@ -323,7 +323,7 @@ def split(random: Random) -> Task:
             return split(random)
         return s.task(
             (f"sum_difference_{p.name}", f"{p.name}_minus_rest"), "int",
-            phrases(random, f"the sum of {s.items} minus the sum of the other {d.plural}"),
+            phrases(random, f"the sum of {s.items}, minus the sum of the other {d.plural}"),
             (lines("difference = 0", head, f"    if {c}:", f"        difference += {d.x}", "    else:",
                    f"        difference -= {d.x}", "return difference"),
              f"return sum({d.x} if {c} else -{d.x} for {d.var} in {d.iterable})"),
@@ -359,7 +359,8 @@ def split(random: Random) -> Task:
         yes, no = random.choice((("yes", "no"), ("good", "bad"), ("keep", "drop"), ("hit", "miss"), ("A", "B")))
         return s.task(
             (f"label_{d.plural}", f"label_by_{p.name}", f"classify_{d.plural}"), "list[str]",
-            (f"return a list with '{yes}' for every {d.singular} {d.where} that {p.singular} and '{no}' for every other",
+            (f"return a list with '{yes}' for every {d.singular} {d.where} that {p.singular} and '{no}' for every"
+             " other",
              f"label each {d.singular} {d.where}: '{yes}' if it {p.singular}, otherwise '{no}'; return the labels as"
              " a list"),
             (lines("labels = []", head, f"    if {c}:", f'        labels.append("{yes}")', "    else:",

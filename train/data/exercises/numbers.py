@@ -8,29 +8,36 @@ from .fragments import count_preds, fill, number_preds
 from .task import Param, Task, lines
 
 TERMS = (
-    ("{i}", "integers", "integers"), ("{i} ** 2", "squares of the integers", "squares"),
-    ("{i} ** 3", "cubes of the integers", "cubes"), ("2 * {i}", "doubles of the integers", "doubles"),
+    ("{i}", "integers", "integers"),
+    ("{i} ** 2", "squares of the integers", "squares"),
+    ("{i} ** 3", "cubes of the integers", "cubes"),
+    ("2 * {i}", "doubles of the integers", "doubles"),
     ("{i} * ({i} + 1)", "products of each integer and the next one, taken over the integers", "products"),
     ("sum(int(d) for d in str({i}))", "digit sums of the integers", "digit_sums"),
     ("len(str({i}))", "digit counts of the integers", "digit_counts"),
-)  # fmt: skip
+)
 
 
 def steps(random: Random) -> Task:
     """A number that changes by a rule until it is small: how often, through which values."""
     n = random.choice(("n", "number", "value", "x"))
     m = random.randint(2, 5)
-    grow, shrink = random.choice(((f"{n} -= 1", "subtract 1 from it"), (f"{n} -= {m - 1}", f"subtract {m - 1} from it"))), (
-        f"{n} //= {m}", f"divide it by {m}")  # fmt: skip
+    grow, shrink = (
+        random.choice(((f"{n} -= 1", "subtract 1 from it"), (f"{n} -= {m - 1}", f"subtract {m - 1} from it"))),
+        (f"{n} //= {m}", f"divide it by {m}"),
+    )
     if m == 2:
         grow = (f"{n} -= 1", "subtract 1 from it")
-    stop, said = random.choice((("0", "0 or less"), ("1", "1 or less"), ("10", "10 or less"), ("m", "m or less")))
+    stop = random.choice(("0", "1", "10", "m"))
     more = (Param("m", "int", lambda r: r.randint(1, 8), "a positive integer"),) if stop == "m" else ()
     rule = f"as long as {n} is greater than {stop}, {shrink[1]} if it is divisible by {m}, otherwise {grow[1]}"
     kind = random.choice(("count", "list", "sum", "final"))
-    result = {"count": "return the number of steps this takes", "final": f"return the value {n} ends with",
-              "list": f"return the list of values that {n} takes after each step",
-              "sum": f"return the sum of the values that {n} takes after each step"}[kind]  # fmt: skip
+    result = {
+        "count": "return the number of steps this takes",
+        "final": f"return the value {n} ends with",
+        "list": f"return the list of values that {n} takes after each step",
+        "sum": f"return the sum of the values that {n} takes after each step",
+    }[kind]
     start = {"count": "steps = 0", "list": "path = []", "sum": "total = 0", "final": "pass"}[kind]
     each = {"count": "steps += 1", "list": f"path.append({n})", "sum": f"total += {n}", "final": "pass"}[kind]
     end = {"count": "steps", "list": "path", "sum": "total", "final": n}[kind]
@@ -40,13 +47,27 @@ def steps(random: Random) -> Task:
     param = Param(n, "int", lambda r: r.randint(0, 90), "a non-negative integer")
     return Task(
         (f"{'count_steps' if kind == 'count' else kind + '_of_steps'}_to_{stop}", f"reduce_to_{stop}", "shrink"),
-        (param, *more), "list[int]" if kind == "list" else "int", (f"{result}: {rule}",),
-        (lines(*([start] if keep else []), f"while {n} > {stop}:", inner, *([f"    {each}"] if keep else []),
-               f"return {end}"),
-         lines(*([start] if keep else []), f"while {n} > {stop}:", one, *([f"    {each}"] if keep else []),
-               f"return {end}")),
+        (param, *more),
+        "list[int]" if kind == "list" else "int",
+        (f"{result}: {rule}",),
+        (
+            lines(
+                *([start] if keep else []),
+                f"while {n} > {stop}:",
+                inner,
+                *([f"    {each}"] if keep else []),
+                f"return {end}",
+            ),
+            lines(
+                *([start] if keep else []),
+                f"while {n} > {stop}:",
+                one,
+                *([f"    {each}"] if keep else []),
+                f"return {end}",
+            ),
+        ),
         ("numbers", "steps"),
-    )  # fmt: skip
+    )
 
 
 def recurrence(random: Random) -> Task:
@@ -69,45 +90,84 @@ def recurrence(random: Random) -> Task:
         name = random.choice(("nth_term", "term", "sequence_term", "get_term", "seq"))
         rec = expr.replace("{b}", f"{name}({n} - 1)").replace("{a}", f"{name}({n} - 2)")
         return Task(
-            (name,), (param,), "int",
-            (f"return the term with index {n}, counted from 0, of the sequence that {rule}",
-             f"compute the term at index {n} (counted from 0) of the sequence that {rule}"),
-            (lines(f"a, b = {a}, {b}", f"for _ in range({n}):", f"    a, b = b, {step}", "return a"),
-             lines(f"terms = [{a}, {b}]", f"while len(terms) <= {n}:",
-                   "    terms.append(" + expr.replace("{b}", "terms[-1]").replace("{a}", "terms[-2]") + ")",
-                   f"return terms[{n}]"),
-             lines(f"if {n} == 0:", f"    return {a}", f"if {n} == 1:", f"    return {b}", f"return {rec}")),
+            (name,),
+            (param,),
+            "int",
+            (
+                f"return the term with index {n}, counted from 0, of the sequence that {rule}",
+                f"compute the term at index {n} (counted from 0) of the sequence that {rule}",
+            ),
+            (
+                lines(f"a, b = {a}, {b}", f"for _ in range({n}):", f"    a, b = b, {step}", "return a"),
+                lines(
+                    f"terms = [{a}, {b}]",
+                    f"while len(terms) <= {n}:",
+                    "    terms.append(" + expr.replace("{b}", "terms[-1]").replace("{a}", "terms[-2]") + ")",
+                    f"return terms[{n}]",
+                ),
+                lines(f"if {n} == 0:", f"    return {a}", f"if {n} == 1:", f"    return {b}", f"return {rec}"),
+            ),
             tags,
-        )  # fmt: skip
-    walk = lines("terms = []", f"a, b = {a}, {b}", f"for _ in range({n}):", "    terms.append(a)",
-                 f"    a, b = b, {step}")  # fmt: skip
+        )
+    walk = lines(
+        "terms = []", f"a, b = {a}, {b}", f"for _ in range({n}):", "    terms.append(a)", f"    a, b = b, {step}"
+    )
     if kind == "below" and q > 0 and p >= 1:
         return Task(
-            ("terms_below", "sequence_below", "count_terms_below"), (Param("limit", "int", lambda r: r.randint(0, 200),
-                                                                         "an integer"),), "list[int]",
-            (f"return the terms at the start of the sequence that {rule}, up to but not including the first one that"
-             " is limit or more",),
-            (lines("terms = []", f"a, b = {a}, {b}", "while a < limit:", "    terms.append(a)", f"    a, b = b, {step}",
-                   "return terms"),),
+            ("terms_below", "sequence_below", "count_terms_below"),
+            (Param("limit", "int", lambda r: r.randint(0, 200), "an integer"),),
+            "list[int]",
+            (
+                f"return the terms at the start of the sequence that {rule}, up to but not including the first one that"
+                " is limit or more",
+            ),
+            (
+                lines(
+                    "terms = []",
+                    f"a, b = {a}, {b}",
+                    "while a < limit:",
+                    "    terms.append(a)",
+                    f"    a, b = b, {step}",
+                    "return terms",
+                ),
+            ),
             tags,
-        )  # fmt: skip
+        )
     if kind == "sum":
         return Task(
-            ("sum_of_terms", "sequence_sum", "sum_first_terms"), (param,), "int",
+            ("sum_of_terms", "sequence_sum", "sum_first_terms"),
+            (param,),
+            "int",
             (f"return the sum of the first {n} terms of the sequence that {rule}",),
-            (lines("total = 0", f"a, b = {a}, {b}", f"for _ in range({n}):", "    total += a", f"    a, b = b, {step}",
-                   "return total"), lines(walk, "return sum(terms)")),
+            (
+                lines(
+                    "total = 0",
+                    f"a, b = {a}, {b}",
+                    f"for _ in range({n}):",
+                    "    total += a",
+                    f"    a, b = b, {step}",
+                    "return total",
+                ),
+                lines(walk, "return sum(terms)"),
+            ),
             tags,
-        )  # fmt: skip
+        )
     return Task(
-        ("first_terms", "sequence", "generate_sequence", "build_sequence"), (param,), "list[int]",
+        ("first_terms", "sequence", "generate_sequence", "build_sequence"),
+        (param,),
+        "list[int]",
         (f"return a list of the first {n} terms of the sequence that {rule}",),
-        (lines(walk, "return terms"),
-         lines(f"terms = [{a}, {b}][:{n}]", f"while len(terms) < {n}:",
-               "    terms.append(" + expr.replace("{b}", "terms[-1]").replace("{a}", "terms[-2]") + ")",
-               "return terms")),
+        (
+            lines(walk, "return terms"),
+            lines(
+                f"terms = [{a}, {b}][:{n}]",
+                f"while len(terms) < {n}:",
+                "    terms.append(" + expr.replace("{b}", "terms[-1]").replace("{a}", "terms[-2]") + ")",
+                "return terms",
+            ),
+        ),
         tags,
-    )  # fmt: skip
+    )
 
 
 def recursive_range(random: Random) -> Task:
@@ -134,11 +194,15 @@ def recursive_range(random: Random) -> Task:
     fast = f"return sum({each})" if sign == "+" else f"return math.prod({each})"
     suffix = ", using recursion" if random.random() < 0.5 else ""
     return Task(
-        (f,), (param,), "int",
+        (f,),
+        (param,),
+        "int",
         (f"return the {verb} of the {which}{suffix}", f"compute the {verb} of the {which}{suffix}"),
-        (body,) if suffix else (body, fast), ("numbers", "recursion"),
-        (f"The result is {empty} if there are none.",) if random.random() < 0.4 else (), ("import math",),
-    )  # fmt: skip
+        (body,) if suffix else (body, fast),
+        ("numbers", "recursion"),
+        (f"The result is {empty} if there are none.",) if random.random() < 0.4 else (),
+        ("import math",),
+    )
 
 
 def nested(random: Random) -> Task:
@@ -150,42 +214,76 @@ def nested(random: Random) -> Task:
     that = f" that {pred.plural}" if pred else ""
 
     def draw(r: Random, deep: int = 0) -> list[object]:
-        return [draw(r, deep + 1) if deep < 2 and r.random() < 0.3 else r.randint(-5, 30)
-                for _ in range(r.randint(0 if deep else 1, 4))]  # fmt: skip
+        return [
+            draw(r, deep + 1) if deep < 2 and r.random() < 0.3 else r.randint(-5, 30)
+            for _ in range(r.randint(0 if deep else 1, 4))
+        ]
 
     param = Param(name, "list", draw, "a list of integers and of lists of the same form, nested to any depth")
-    f = {"sum": "nested_sum", "count": "count_nested", "flatten": "flatten", "depth": "depth", "max": "nested_max",
-         "map": "map_nested", "any": "any_nested"}[kind] + (f"_{pred.name}" if pred and kind != "depth" else "")  # fmt: skip
+    f = {
+        "sum": "nested_sum",
+        "count": "count_nested",
+        "flatten": "flatten",
+        "depth": "depth",
+        "max": "nested_max",
+        "map": "map_nested",
+        "any": "any_nested",
+    }[kind] + (f"_{pred.name}" if pred and kind != "depth" else "")
     where = f"the list {name} and in the lists nested in it"
     deep = ["if isinstance(item, list):"]
     if kind == "depth":
-        body = lines("deepest = 0", f"for item in {name}:", "    if isinstance(item, list):",
-                     f"        deepest = max(deepest, {f}(item))", "return deepest + 1")  # fmt: skip
+        body = lines(
+            "deepest = 0",
+            f"for item in {name}:",
+            "    if isinstance(item, list):",
+            f"        deepest = max(deepest, {f}(item))",
+            "return deepest + 1",
+        )
         says: tuple[str, ...] = (
             f"return the depth of the nested list {name}: 1 for a list without lists in it, one"
             " more for each level of nesting",
         )
         returns = "int"
     elif kind == "map":
-        m, noun = random.choice((("item * 2", "double"), ("item ** 2", "square"), ("-item", "negation"),
-                                 ("item + 1", "successor"), ("abs(item)", "absolute value")))  # fmt: skip
+        m, noun = random.choice(
+            (
+                ("item * 2", "double"),
+                ("item ** 2", "square"),
+                ("-item", "negation"),
+                ("item + 1", "successor"),
+                ("abs(item)", "absolute value"),
+            )
+        )
         f = f"{noun.split()[0]}_nested" + (f"_{pred.name}" if pred else "")
-        test = [f"elif {c}:", f"    result.append({m})", "else:", "    result.append(item)"] if pred else [
-            "else:", f"    result.append({m})"]  # fmt: skip
+        test = (
+            [f"elif {c}:", f"    result.append({m})", "else:", "    result.append(item)"]
+            if pred
+            else ["else:", f"    result.append({m})"]
+        )
         body = lines(
             "result = []",
             f"for item in {name}:",
             *("    " + line for line in [*deep, f"    result.append({f}(item))", *test]),
             "return result",
         )
-        says = (f"return a copy of the nested list {name} in which every integer"
-                + (f" that {pred.singular}" if pred else "") + f" is replaced by its {noun}",)  # fmt: skip
+        says = (
+            f"return a copy of the nested list {name} in which every integer"
+            + (f" that {pred.singular}" if pred else "")
+            + f" is replaced by its {noun}",
+        )
         returns = "list"
     elif kind == "any":
         if pred is None:
             return nested(random)
-        body = lines(f"for item in {name}:", "    if isinstance(item, list):", f"        if {f}(item):",
-                     "            return True", f"    elif {c}:", "        return True", "return False")  # fmt: skip
+        body = lines(
+            f"for item in {name}:",
+            "    if isinstance(item, list):",
+            f"        if {f}(item):",
+            "            return True",
+            f"    elif {c}:",
+            "        return True",
+            "return False",
+        )
         says = (f"return True if any integer in {where} {pred.singular}, otherwise False",)
         returns = "bool"
     else:
@@ -194,7 +292,7 @@ def nested(random: Random) -> Task:
             "count": ("total = 0", f"total += {f}(item)", "total += 1", "int", "number"),
             "flatten": ("total = []", f"total.extend({f}(item))", "total.append(item)", "list[int]", "flat list"),
             "max": ("total = 0", f"total = max(total, {f}(item))", "total = max(total, item)", "int", "largest"),
-        }[kind]  # fmt: skip
+        }[kind]
         test = [f"elif {c}:"] if pred else ["else:"]
         body = lines(
             start,
@@ -203,8 +301,11 @@ def nested(random: Random) -> Task:
             "return total",
         )
         what = f"integers{that} in {where}"
-        says = ((f"return the largest of 0 and the {what}",) if kind == "max" else
-                (f"return the {said} of the {what}", f"return, using recursion, the {said} of the {what}"))  # fmt: skip
+        says = (
+            (f"return the largest of 0 and the {what}",)
+            if kind == "max"
+            else (f"return the {said} of the {what}", f"return, using recursion, the {said} of the {what}")
+        )
     body = body.replace("total", random.choice(("total", "result", "answer")))
     return Task((f,), (param,), returns, says, (body,), ("numbers", "nested"))
 

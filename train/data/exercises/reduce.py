@@ -45,17 +45,17 @@ def collect(random: Random) -> Task:
     order = random.choice(("", ", in their original order", ", in the order in which they appear"))
     if s.domain.kind == "int" and "range" in s.domain.iterable:
         order = ""
-    bodies = [append, append, f"return [{s.each()}]"]
+    idioms = [append, append, f"return {s.listed()}"]
     if s.pred is None:
-        bodies.append(f"return list(map(lambda {s.domain.x}: {s.value}, {s.domain.iterable}))")
+        idioms.append(f"return list(map(lambda {s.domain.x}: {s.value}, {s.domain.iterable}))")
         if "," in s.domain.var:
-            bodies.pop()
+            idioms.pop()
     elif s.attr is None and "," not in s.domain.var:
-        bodies.append(f"return list(filter(lambda {s.domain.var}: {s.when(s.pred)}, {s.domain.iterable}))")
+        idioms.append(f"return list(filter(lambda {s.domain.var}: {s.when(s.pred)}, {s.domain.iterable}))")
     return s.task(
         names, f"list[{s.kind}]",
         (f"return a list of {s.values}{order}", f"return {s.values}{order or ' as a list'}",
-         f"build a list of {s.values}{order}"), tuple(bodies), "list",
+         f"build a list of {s.values}{order}"), tuple(idioms), "list",
     )  # fmt: skip
 
 
@@ -140,7 +140,7 @@ def total(random: Random) -> Task:
         f"return sum({s.each()})" if s.pred or s.attr or not d.direct else f"return sum({d.iterable})",
     ]
     if s.pred:
-        bodies.append(lines(f"chosen = [{s.each()}]", "return sum(chosen)"))
+        bodies.append(lines(f"chosen = {s.listed()}", "return sum(chosen)"))
     notes = (_empty(random, "0"),) if random.random() < 0.3 else ()
     says = (*phrases(random, f"the sum of {s.values}"), f"add up {s.values}", f"sum {s.values}")
     return s.task((f"sum_of_{s.tail}", f"sum_{s.tail}", f"total_{s.tail}"), "int", says, tuple(bodies), "sum", notes)
@@ -307,14 +307,14 @@ def find(random: Random) -> Task:
             phrases(random, s.one(f"{lead} first")),
             (lines(head, f"    if {s.when(p)}:", f"        return {s.value}", f"return {default}"),
              f"return next(({s.each()}), {default})",
-             lines(f"matches = [{s.each()}]", f"return matches[0] if matches else {default}")),
+             lines(f"matches = {s.listed()}", f"return matches[0] if matches else {default}")),
             "first", note,
         )  # fmt: skip
     if kind == "last":
         return s.task(
             (f"last_{s.tail}", f"find_last_{s.tail}"), returns, phrases(random, s.one(f"{lead} last")),
             (lines(f"last = {default}", head, f"    if {s.when(p)}:", f"        last = {s.value}", "return last"),
-             lines(f"matches = [{s.each()}]", f"return matches[-1] if matches else {default}")),
+             lines(f"matches = {s.listed()}", f"return matches[-1] if matches else {default}")),
             "last", note,
         )  # fmt: skip
     n, called = random.choice(((2, "second"), (3, "third")))
@@ -322,7 +322,7 @@ def find(random: Random) -> Task:
         (f"{called}_{s.tail}", f"find_{called}_{s.tail}"), returns, phrases(random, s.one(f"{lead} {called}")),
         (lines("seen = 0", head, f"    if {s.when(p)}:", "        seen += 1", f"        if seen == {n}:",
                f"            return {s.value}", f"return {default}"),
-         lines(f"matches = [{s.each()}]", f"return matches[{n - 1}] if len(matches) >= {n} else {default}")),
+         lines(f"matches = {s.listed()}", f"return matches[{n - 1}] if len(matches) >= {n} else {default}")),
         "nth", (f"Return {shown} if there are fewer than {n} of them.",),
     )  # fmt: skip
 

@@ -43,13 +43,13 @@ def render(task: Task, random: Random) -> Candidate:
         Dropped: bodies fail or disagree, the result is constant or the input itself, a line is too long.
     """
     parameters = _names(task)
-    bodies = [_tidy(body) for body in task.bodies]
+    bodies = list(dict.fromkeys(task.bodies))
     name = _function_name(task, random)
     runs = _run(task, name, parameters, bodies, random)
     fitting = [b for b in bodies if max(map(len, b.split("\n"))) <= LONGEST_LINE - 4]
     if not fitting:
         raise Dropped("line too long")
-    body = random.choice(fitting)
+    body = _tidy(random.choice(fitting))
     examples = tuple((f"{name}({', '.join(map(show, args))})", show(out)) for args, out in runs)
     imports = [line for line in task.imports if re.search(rf"\b{line.split()[-1]}\b", body)]
     hints = random.random()
@@ -74,12 +74,14 @@ def run_calls(source: str, name: str, calls: Sequence[tuple[Any, ...]]) -> list[
 def pick_examples(runs: list[tuple[Any, str]]) -> list[int]:
     """Order runs so that the first ones differ in their outputs and are neither empty nor long."""
     seen: set[str] = set()
-    early, late = [], []
+    early: list[int] = []
+    late: list[int] = []
     for at, (args, out) in enumerate(runs):
         plain = len(show(args)) + len(out) <= 110 and all(a not in ([], "", {}, (), set()) for a in args)
         (early if plain and out not in seen else late).append(at)
         if plain:
             seen.add(out)
+    early.sort(key=lambda at: runs[at][1] in ("[]", "{}", "None", "0", "''", "-1", "set()"))
     return early + late
 
 
@@ -125,22 +127,21 @@ def _bare_tuple(line: str) -> str:
 
 def _single_parentheses(text: str) -> str:
     """Undo `sum((x for x in y))`, which is how `ast.unparse` writes a lone generator expression."""
+    if "((" not in text:
+        return text
     rows = text.split("\n")
-    cuts = [
-        (end.lineno - 1, at)
-        for end in (
-            n.args[0]
-            for n in ast.walk(ast.parse(text))
-            if isinstance(n, ast.Call) and len(n.args) == 1 and not n.keywords
-        )
-        if isinstance(end, ast.GeneratorExp)
-        for at in (end.col_offset, (end.end_col_offset or 0) - 1)
-    ]
+    cuts = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords:
+            lone = node.args[0]
+            if isinstance(lone, ast.GeneratorExp) and rows[lone.lineno - 1].isascii():
+                cuts += [(lone.lineno - 1, lone.col_offset), (lone.lineno - 1, (lone.end_col_offset or 0) - 1)]
     for row, at in sorted(cuts, reverse=True):
-        if rows[row].isascii() and rows[row][at] in "()":
-            rows[row] = rows[row][:at] + rows[row][at + 1 :]
-    fixed = "\n".join(rows)
-    return fixed if ast.dump(ast.parse(fixed)) == ast.dump(ast.parse(text)) else text
+        doubled = rows[row][at - 1 : at + 1] == "((" or rows[row][at : at + 2] == "))"
+        if not doubled:  # this version of Python does not write them twice
+            return text
+        rows[row] = rows[row][:at] + rows[row][at + 1 :]
+    return "\n".join(rows)
 
 
 def _run(
@@ -148,7 +149,7 @@ def _run(
 ) -> list[tuple[tuple[Any, ...], Any]]:
     calls = _draw_calls(task.params, random)
     results: list[Any] = []
-    for body in dict.fromkeys(bodies):
+    for body in bodies:
         source = "\n".join([*task.imports, f"def {name}({', '.join(parameters)}):", indent(body)])
         try:
             outputs = run_calls(source, name, calls)
@@ -199,7 +200,7 @@ def _header(task: Task, name: str, imports: list[str], style: float) -> str:
 
 
 def _docstring(task: Task, examples: tuple[tuple[str, str], ...], random: Random) -> str:
-    text = " ".join([_sentence(task, random), *task.notes])
+    text = " ".join([_sentence(task, random), *task.notes]).replace(",,", ",").replace(",.", ".").replace(",;", ";")
     shown = [e for e in examples if len(e[0]) + len(e[1]) < 130][: random.choice((0, 1, 1, 2, 2, 2, 3))]
     layout = random.random()
     wrapped = textwrap.wrap(text, random.choice((76, 88, 92)))
@@ -207,20 +208,27 @@ def _docstring(task: Task, examples: tuple[tuple[str, str], ...], random: Random
         shown = []
         return _quoted(wrapped[0], random)
     body = list(wrapped)
-    if 0.85 < layout and all(p.describe for p in task.params):
+    if layout > 0.85 and all(p.describe for p in task.params):
         body += ["", "Args:", *(f"    {p.name}: {p.describe}." for p in task.params)]
         body[-1:] = [body[-1]]
     if shown:
         form = random.random()
         if form < 0.72:
             body += [""] if random.random() < 0.3 or len(body) > len(wrapped) else []
-            body += [line for call, out in shown for line in (f">>> {call}", out)]
+            body += [line for pair in shown for line in _prompted(task, *pair)]
         else:
             arrow = random.choice(("->", "=>", "==", "returns"))
             head = random.choice(("For example:", "Example:", "Examples:", "E.g."))
             body += ["", head, *(f"{call} {arrow} {out}" for call, out in shown)]
     opening = "\n" if random.random() < 0.6 else ""
     return _quoted(opening + "\n".join(body) + "\n", random)
+
+
+def _prompted(task: Task, call: str, out: str) -> tuple[str, ...]:
+    """Write an example as an interpreter shows it: nothing for None, and sets compared, not in some order."""
+    if out == "None":
+        return (f">>> {call} is None", "True")
+    return (f">>> {call} == {out}", "True") if task.returns.startswith("set") else (f">>> {call}", out)
 
 
 def _quoted(text: str, random: Random) -> str:
@@ -238,10 +246,11 @@ def _sentence(task: Task, random: Random) -> str:
         return _capital(says) + "."
     if kind < 0.73:
         return _capital(_third_person(says)) + "."
-    if kind < 0.8 and given:
-        return f"Given {_listed([f'{p.describe} {p.name}' for p in task.params])}, {says}."
-    if kind < 0.9 and len(task.params) == 1:
-        return f"Given {task.params[0].name}, {task.params[0].describe}, {says}."
+    if kind < 0.9 and given:
+        if all(len(p.describe.split()) <= 4 for p in task.params) and random.random() < 0.6:
+            return f"Given {_listed([f'{p.describe} {p.name}' for p in task.params])}, {says}."
+        if len(task.params) == 1:
+            return f"Given {task.params[0].name}, {task.params[0].describe}, {says}."
     if kind < 0.95:
         return f"Write a function to {says}."
     return f"This function {_third_person(says)}."
@@ -253,7 +262,7 @@ def _listed(parts: list[str]) -> str:
 
 def _third_person(says: str) -> str:
     verb, _, rest = says.partition(" ")
-    rest = re.sub(r"\band return\b", "and returns", rest)
+    rest = re.sub(r"((?:,|;|and) )(return|keep|stop|sum)\b", r"\1\2s", rest)
     return f"{_verb(verb)} {rest}"
 
 

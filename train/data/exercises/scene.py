@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from random import Random
 
@@ -76,12 +77,16 @@ class Scene:
     def listed(self, value: str | None = None) -> str:
         """The items or values as an expression for a list, as short as it goes."""
         value = self.value if value is None else value
-        if self.pred is None and value == self.domain.x and self.domain.direct:
-            return self.domain.iterable
+        if self.pred is None and value == self.domain.x:
+            whole = self.domain.iterable
+            return whole if self.domain.direct or self.domain.made or whole.startswith("[") else f"list({whole})"
         return f"[{self.each(value)}]"
 
     def loop(self, *body: str, over: str = "", target: str = "") -> list[str]:
         """A for loop with `body` under the condition."""
+        x = self.domain.x
+        if body[0] == f"current = {x}" and x.isidentifier():
+            body = tuple(re.sub(r"\bcurrent\b", x, line) for line in body[1:])
         head = f"for {target or self.domain.var} in {over or self.domain.iterable}:"
         if self.pred is None:
             return [head, *("    " + line for line in body)]

@@ -101,9 +101,9 @@ def running(random: Random) -> Task:
         return s.task(
             (f"{said}_of_neighbours", f"consecutive_{said}", f"{said}_of_{s.tail}"), "list[int]",
             (f"return a list of the {said} of consecutive elements among {values}: {how}",),
-            (lines(f"chosen = [{s.each()}]",
+            (lines(f"chosen = {s.listed()}",
                    f"return [chosen[i] {sign} chosen[i - 1] for i in range(1, len(chosen))]"),
-             lines(f"chosen = [{s.each()}]", f"return [b {sign} a for a, b in zip(chosen, chosen[1:])]"),
+             lines(f"chosen = {s.listed()}", f"return [b {sign} a for a, b in zip(chosen, chosen[1:])]"),
              lines("result = []", "previous = None",
                    s.loop(f"current = {v}", "if previous is not None:",
                           f"    result.append(current {sign} previous)", "previous = current"), "return result")),
@@ -137,9 +137,10 @@ def neighbours(random: Random) -> Task:
         return neighbours(random)
     sign, said, name = random.choice(
         ((">", "greater than", "increasing"), ("<", "less than", "decreasing"), ("==", "equal to", "constant"),
-         (">=", "at least", "non_decreasing"), ("<=", "at most", "non_increasing"), ("!=", "different from", "changing"))
+         (">=", "at least", "non_decreasing"), ("<=", "at most", "non_increasing"),
+         ("!=", "different from", "changing"))
     )  # fmt: skip
-    chosen = f"chosen = [{s.each()}]"
+    chosen = f"chosen = {s.listed()}"
     count = random.random() < 0.5
     if count:
         return s.task(
@@ -219,7 +220,7 @@ def replace(random: Random) -> Task:
         value, said = ("0", "0") if d.kind == "int" else ('"*"', "'*'") if d.kind == "char" else ('"?"', "'?'")
         name = "replaced"
     else:
-        value, said, name = s.value, f"its {s.attr.noun}", s.attr.slug
+        value, said, name = s.value, _its(s.attr.noun), s.attr.slug
     joined = d.kind == "char"
     tail = 'return "".join(result)' if joined else "return result"
     if random.random() < 0.3 and not joined:
@@ -273,13 +274,13 @@ def pairs(random: Random) -> Task:
                   (f"({{a}} + {{b}}) % {k} == 0", f"have a sum divisible by {k}", f"sum_divisible_by_{k}"),
                   (f"abs({{a}} - {{b}}) <= {k}", f"differ by at most {k}", f"within_{k}"),
                   ("({a} + {b}) % 2 == 1", "have an odd sum", "odd_sum")]  # fmt: skip
-        more = (Param(target, "int", lambda r: r.randint(2, 30), "the sum to look for"),)
+        more = (Param(target, "int", lambda r: r.randint(2, 30), "an integer"),)
     test, said, name = random.choice(tests)
     more = more if "target" in test or "goal" in test or "wanted" in test else ()
     at = test.replace("{a}", "chosen[i]").replace("{b}", "chosen[j]")
     ab = test.replace("{a}", "a").replace("{b}", "b")
     nested = ["for i in range(len(chosen)):", "    for j in range(i + 1, len(chosen)):", f"        if {at}:"]
-    chosen = f"chosen = [{s.each()}]"
+    chosen = f"chosen = {s.listed()}"
     if random.random() < 0.35:
         return s.task(
             (f"has_pair_{name}", f"exists_pair_{name}"), "bool",
@@ -310,8 +311,8 @@ def compare(random: Random) -> Task:
     kind = random.choice(("greater", "difference", "product"))
     first, second = f"sum({s.each()})", f"sum({t.each()})"
     said = {"greater": ("bool", f"return True if the sum of {s.values} is greater than the sum of {t.values}"),
-            "difference": ("int", f"return the sum of {s.values} minus the sum of {t.values}"),
-            "product": ("int", f"return the sum of {s.values} times the sum of {t.values}")}[kind]  # fmt: skip
+            "difference": ("int", f"return the sum of {s.values}, minus the sum of {t.values}"),
+            "product": ("int", f"return the sum of {s.values}, multiplied by the sum of {t.values}")}[kind]  # fmt: skip
     sign = {"greater": ">", "difference": "-", "product": "*"}[kind]
     d = s.domain
     made = s.task(
@@ -325,6 +326,10 @@ def compare(random: Random) -> Task:
         "compare", more=q.params,
     )  # fmt: skip
     return made
+
+
+def _its(noun: str) -> str:
+    return f"a {noun}" if noun.startswith("copy") else f"its {noun}"
 
 
 def _source(s: Scene) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import multiprocessing
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -17,6 +18,10 @@ from .task import Task
 from .verify import verify
 
 BATCH = 256
+# Numbers other than 0 and 1, and strings, in a dumped syntax tree.
+_CONSTANT = re.compile(
+    r"""Constant\(value=(?!(?:[01]|None|True|False)\b)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[-\w.]+)"""
+)
 BARREN_BATCHES = 40
 Family = Callable[[Random], Task | Candidate]
 FAMILIES: tuple[tuple[Family, float], ...] = (
@@ -108,11 +113,8 @@ def generate(
             return
 
 
-def normalized(text: str, *, constants: bool = True) -> bytes:
-    """Hash the syntax tree without docstrings and annotations, with the text's own names numbered.
-
-    With `constants=False` numbers other than 0 and 1 and all strings count as the same.
-    """
+def normalized(text: str) -> str:
+    """Dump the syntax tree without docstrings and annotations, with the text's own names numbered."""
     tree = ast.parse(text)
     own: dict[str, str] = {}
 
@@ -141,10 +143,12 @@ def normalized(text: str, *, constants: bool = True) -> bytes:
             node.id = own.get(node.id, node.id)
         elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in own:
             node.attr = own.get(node.attr, node.attr)
-        elif isinstance(node, ast.Constant) and not constants and node.value not in (0, 1, None):
-            node.value = type(node.value).__name__
     tree.body = [n for n in tree.body if not isinstance(n, ast.ImportFrom) or n.module != "typing"]
-    return hashlib.blake2b(ast.dump(tree).encode(), digest_size=16).digest()
+    return ast.dump(tree)
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
 
 
 Batch = tuple[list[tuple[Candidate, bytes, bytes]], Counter[str], int]
@@ -182,5 +186,6 @@ def _batch(of: tuple[int, int]) -> Batch:
             dropped[f"verifier: {reason}"] += 1
             continue
         text = candidate.prompt + candidate.solution
-        kept.append((candidate, normalized(text), normalized(text, constants=False)))
+        tree = normalized(text)
+        kept.append((candidate, _hash(tree), _hash(_CONSTANT.sub("Constant(", tree))))
     return kept, dropped, BATCH

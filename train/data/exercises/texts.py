@@ -12,8 +12,10 @@ def chain(random: Random) -> Task:
     name = random.choice(("text", "s", "st", "line", "message", "sentence", "title"))
     x, y = random.sample("aeiorstln", 2)
     steps = [
-        ("{s}.strip()", "remove whitespace from both ends", "strip"), ("{s}.lower()", "convert it to lower case", "lower"),
-        ("{s}.upper()", "convert it to upper case", "upper"), ("{s}[::-1]", "reverse it", "reverse"),
+        ("{s}.strip()", "remove whitespace from both ends", "strip"),
+        ("{s}.lower()", "convert it to lower case", "lower"),
+        ("{s}.upper()", "convert it to upper case", "upper"),
+        ("{s}[::-1]", "reverse it", "reverse"),
         (f'{{s}}.replace("{x}", "{y}")', f"replace every '{x}' by '{y}'", f"replace_{x}"),
         (f'{{s}}.replace("{x}", "")', f"remove every '{x}'", f"remove_{x}"),
         ('{s}.replace(" ", "")', "remove all spaces", "remove_spaces"),
@@ -29,12 +31,15 @@ def chain(random: Random) -> Task:
         ('"".join(c for c in {s} if not c.isdigit())', "remove its digits", "drop_digits"),
         ('"".join(c for c in {s} if c not in "aeiouAEIOU")', "remove its vowels", "drop_vowels"),
         ('"".join(dict.fromkeys({s}))', "keep only the first of each character", "unique_chars"),
-        ('"".join(sorted({s}))', "sort its characters", "sort_chars"), ("{s}[::2]", "keep every second character,"
-         " starting with the first", "every_second"), ("{s}.swapcase()", "swap upper and lower case", "swapcase"),
-        ("{s}[:5]", "cut it after five characters", "cut"), ("{s} + {s}[::-1]", "append its reversal", "mirror"),
-        ('{s} + "!"', "append an exclamation mark", "exclaim"), ("{s}.title()", "convert it to title case", "title"),
+        ('"".join(sorted({s}))', "sort its characters", "sort_chars"),
+        ("{s}[::2]", "keep every second character, starting with the first", "every_second"),
+        ("{s}.swapcase()", "swap upper and lower case", "swapcase"),
+        ("{s}[:5]", "cut it after five characters", "cut"),
+        ("{s} + {s}[::-1]", "append its reversal", "mirror"),
+        ('{s} + "!"', "append an exclamation mark", "exclaim"),
+        ("{s}.title()", "convert it to title case", "title"),
         ("{s}[1:] + {s}[:1]", "move its first character to the end", "rotate"),
-    ]  # fmt: skip
+    ]
     chosen = random.sample(steps, random.choice((2, 2, 3)))
     if not _all_matter([expr for expr, _, _ in chosen], random):
         return chain(random)
@@ -52,13 +57,20 @@ def chain(random: Random) -> Task:
     listed = ", then ".join(said)
 
     return Task(
-        ("_".join(n for _, _, n in chosen), f"{chosen[0][2]}_then_{chosen[-1][2]}", random.choice(("transform", "clean",
-                                                                                                "convert", "encode"))),
-        (Param(name, "str", _draw_line, "a string"),), "str",
-        (f"transform the string {name} in this order: {listed}; return the result",
-         f"return what becomes of the string {name} after these steps: {listed}"),
-        (lines(assign), lines(other), f"return {one}"), ("texts", "chain"),
-    )  # fmt: skip
+        (
+            "_".join(n for _, _, n in chosen),
+            f"{chosen[0][2]}_then_{chosen[-1][2]}",
+            random.choice(("transform", "clean", "convert", "encode")),
+        ),
+        (Param(name, "str", _draw_line, "a string"),),
+        "str",
+        (
+            f"transform the string {name} in this order: {listed}; return the result",
+            f"return what becomes of the string {name} after these steps: {listed}",
+        ),
+        (lines(assign), lines(other), f"return {one}"),
+        ("texts", "chain"),
+    )
 
 
 def two_strings(random: Random) -> Task:
@@ -83,74 +95,147 @@ def two_strings(random: Random) -> Task:
         value = "i" if length else (f"{a}[len({a}) - i:]" if end else f"{a}[:i]")
         walk = lines(start, "i = 0", test, "    i += 1", f"return {value}")
         s, t = (f"{a}[::-1]", f"{b}[::-1]") if end else (a, b)
-        zipped = lines(start, "count = 0", f"for x, y in zip({s}, {t}):", "    if x != y:", "        break",
-                       "    count += 1", f"return {value.replace('i:', 'count:').replace(':i]', ':count]') if not length else 'count'}")  # fmt: skip
+        zipped = lines(
+            start,
+            "count = 0",
+            f"for x, y in zip({s}, {t}):",
+            "    if x != y:",
+            "        break",
+            "    count += 1",
+            f"return {value.replace('i:', 'count:').replace(':i]', ':count]') if not length else 'count'}",
+        )
         said = f"longest common {kind} of {a} and {b}"
         return Task(
-            (f"common_{kind}{'_length' if length else ''}", f"shared_{kind}{'_size' if length else ''}"), params,
+            (f"common_{kind}{'_length' if length else ''}", f"shared_{kind}{'_size' if length else ''}"),
+            params,
             "int" if length else "str",
             (f"return the length of the {said}",) if length else (f"return the {said}", f"find the {said}"),
-            (walk, zipped), ("texts", kind),
+            (walk, zipped),
+            ("texts", kind),
             (*note, "The result is in lower case.") if fold and not length else note,
-        )  # fmt: skip
+        )
     if kind == "differ":
         sign, said = random.choice((("!=", "differ"), ("==", "have the same character")))
         return Task(
             (f"count_positions_that_{said.split()[0]}", "count_matches" if sign == "==" else "count_differences"),
-            params, "int",
-            (f"count the positions at which {a} and {b} {said}, up to the length of the shorter one",
-             f"return at how many positions {a} and {b} {said}; positions beyond the shorter one do not count"),
-            (lines("count = 0", f"for x, y in zip({x}, {y}):", f"    if x {sign} y:", "        count += 1",
-                   "return count"),
-             f"return sum(1 for x, y in zip({x}, {y}) if x {sign} y)",
-             lines(start, "count = 0", f"for i in range(min(len({a}), len({b}))):", f"    if {a}[i] {sign} {b}[i]:",
-                   "        count += 1", "return count")),
-            ("texts", "differ"), note,
-        )  # fmt: skip
+            params,
+            "int",
+            (
+                f"count the positions at which {a} and {b} {said}, up to the length of the shorter one",
+                f"return at how many positions {a} and {b} {said}; positions beyond the shorter one do not count",
+            ),
+            (
+                lines(
+                    "count = 0",
+                    f"for x, y in zip({x}, {y}):",
+                    f"    if x {sign} y:",
+                    "        count += 1",
+                    "return count",
+                ),
+                f"return sum(1 for x, y in zip({x}, {y}) if x {sign} y)",
+                lines(
+                    start,
+                    "count = 0",
+                    f"for i in range(min(len({a}), len({b}))):",
+                    f"    if {a}[i] {sign} {b}[i]:",
+                    "        count += 1",
+                    "return count",
+                ),
+            ),
+            ("texts", "differ"),
+            note,
+        )
     if kind in ("common", "only"):
         sign, said = (
             ("in", f"occur in both {a} and {b}") if kind == "common" else ("not in", f"occur in {a} but not in {b}")
         )
         op = "&" if kind == "common" else "-"
         return Task(
-            (f"{'common' if kind == 'common' else 'extra'}_characters", "shared_letters" if kind == "common" else
-             "missing_letters"), params, "str",
+            (
+                f"{'common' if kind == 'common' else 'extra'}_characters",
+                "shared_letters" if kind == "common" else "missing_letters",
+            ),
+            params,
+            "str",
             (f"return a string of the distinct characters that {said}, in sorted order",),
-            (f'return "".join(sorted(set({x}) {op} set({y})))',
-             lines(start, "found = []", f"for char in {a}:", f"    if char {sign} {b} and char not in found:",
-                   "        found.append(char)", 'return "".join(sorted(found))')),
-            ("texts", kind), (*note, "The result is in lower case.") if fold else (),
-        )  # fmt: skip
+            (
+                f'return "".join(sorted(set({x}) {op} set({y})))',
+                lines(
+                    start,
+                    "found = []",
+                    f"for char in {a}:",
+                    f"    if char {sign} {b} and char not in found:",
+                    "        found.append(char)",
+                    'return "".join(sorted(found))',
+                ),
+            ),
+            ("texts", kind),
+            (*note, "The result is in lower case.") if fold else (),
+        )
     if kind == "interleave":
         first = f"return a string that alternates the characters of {a} and {b}, starting with {a}"
         rest = random.random() < 0.5
         tail = f" + {a}[len({b}):] + {b}[len({a}):]" if rest else ""
         return Task(
-            ("interleave", "alternate_characters", "merge_strings"), params, "str",
-            (first + ("; the rest of the longer one follows at the end" if rest else
-                      "; stop at the end of the shorter one"),),
-            (f'return "".join(x + y for x, y in zip({a}, {b})){tail}',
-             lines('result = ""', f"for i in range(min(len({a}), len({b}))):", f"    result += {a}[i] + {b}[i]",
-                   f"return result{tail}")),
+            ("interleave", "alternate_characters", "merge_strings"),
+            params,
+            "str",
+            (
+                first
+                + (
+                    "; the rest of the longer one follows at the end"
+                    if rest
+                    else "; stop at the end of the shorter one"
+                ),
+            ),
+            (
+                f'return "".join(x + y for x, y in zip({a}, {b})){tail}',
+                lines(
+                    'result = ""',
+                    f"for i in range(min(len({a}), len({b}))):",
+                    f"    result += {a}[i] + {b}[i]",
+                    f"return result{tail}",
+                ),
+            ),
             ("texts", "interleave"),
-        )  # fmt: skip
+        )
     if kind == "contains all":
         return Task(
-            ("uses_all_letters", "contains_all", "covers_letters"), params, "bool",
+            ("uses_all_letters", "contains_all", "covers_letters"),
+            params,
+            "bool",
             (f"return True if every character of {b} also occurs in {a}, otherwise False",),
-            (f"return set({y}) <= set({x})", f"return all(char in {x} for char in {y})",
-             lines(start, f"for char in {b}:", f"    if char not in {a}:", "        return False", "return True")),
-            ("texts", kind), (*note, f"An empty {b} gives True."),
-        )  # fmt: skip
+            (
+                f"return set({y}) <= set({x})",
+                f"return all(char in {x} for char in {y})",
+                lines(start, f"for char in {b}:", f"    if char not in {a}:", "        return False", "return True"),
+            ),
+            ("texts", kind),
+            (*note, f"An empty {b} gives True."),
+        )
     return Task(
-        ("same_letters", "have_same_characters", "are_rearrangements"), params, "bool",
-        (f"return True if {a} and {b} consist of the same characters, each as often in one as in the other",
-         f"check whether {b} can be made by rearranging the characters of {a}"),
-        (f"return sorted({x}) == sorted({y})",
-         lines(start, f"if len({a}) != len({b}):", "    return False", f"for char in {a}:",
-               f"    if {a}.count(char) != {b}.count(char):", "        return False", "return True")),
-        ("texts", "rearranged"), note,
-    )  # fmt: skip
+        ("same_letters", "have_same_characters", "are_rearrangements"),
+        params,
+        "bool",
+        (
+            f"return True if {a} and {b} consist of the same characters, each as often in one as in the other",
+            f"check whether {b} can be made by rearranging the characters of {a}",
+        ),
+        (
+            f"return sorted({x}) == sorted({y})",
+            lines(
+                start,
+                f"if len({a}) != len({b}):",
+                "    return False",
+                f"for char in {a}:",
+                f"    if {a}.count(char) != {b}.count(char):",
+                "        return False",
+                "return True",
+            ),
+        ),
+        ("texts", "rearranged"),
+        note,
+    )
 
 
 def parse(random: Random) -> Task:
@@ -160,96 +245,201 @@ def parse(random: Random) -> Task:
     inner = random.choice(("=", ":"))
     key, number = random.choice((("key", "value"), ("name", "score"), ("item", "amount"), ("label", "count")))
     fields = several(lambda r: f"{r.choice(WORDS[:25])}{inner}{r.randint(0, 30)}", 0, 5)
-    param = Param(name, "str", lambda r: outer.join(fields(r)), f"a string of {key}{inner}{number} fields separated by"
-                  f" {outer_name}")  # fmt: skip
+    param = Param(
+        name,
+        "str",
+        lambda r: outer.join(fields(r)),
+        f"a string of {key}{inner}{number} fields separated by {outer_name}",
+    )
     kind = random.choice(("dict", "sum", "keys", "max", "pairs", "sums"))
     v = f"int({number})"
     test, limit = "", random.choice((None, 3, 5, 10, 12))
     that = ""
     if limit is not None:
         test, that = random.choice(
-            ((f"{v} > {limit}", f" whose {number} is greater than {limit}"),
-             (f"{v} % 2 == 0", f" whose {number} is even"), (f"len({key}) > 4", f" whose {key} has more than 4 characters"))
-        )  # fmt: skip
+            (
+                (f"{v} > {limit}", f" whose {number} is greater than {limit}"),
+                (f"{v} % 2 == 0", f" whose {number} is even"),
+                (f"len({key}) > 4", f" whose {key} has more than 4 characters"),
+            )
+        )
     start, add, end, returns, said = {
-        "dict": ("result = {}", f"result[{key}] = {v}", "result", "dict[str, int]",
-                 f"return a dictionary from {key} to {number}, as an integer, of the fields{that}; a later {key} replaces an"
-                 " earlier one"),
-        "sum": ("result = 0", f"result += {v}", "result", "int", f"return the sum of the {number}s of the fields{that}"),
-        "keys": ("result = []", f"result.append({key})", "result", "list[str]",
-                 f"return a list of the {key}s of the fields{that}, in order"),
-        "max": ("result = 0", f"result = max(result, {v})", "result", "int",
-                f"return the largest {number} of the fields{that}, or 0 if there are none"),
-        "pairs": ("result = []", f"result.append(({key}, {v}))", "result", "list[tuple[str, int]]",
-                  f"return a list of ({key}, {number}) tuples, with {number} as an integer, of the fields{that}"),
-        "sums": ("result = {}", f"result[{key}] = result.get({key}, 0) + {v}", "result", "dict[str, int]",
-                 f"return a dictionary from each {key} to the sum of its {number}s over the fields{that}"),
-    }[kind]  # fmt: skip
+        "dict": (
+            "result = {}",
+            f"result[{key}] = {v}",
+            "result",
+            "dict[str, int]",
+            f"return a dictionary from {key} to {number}, as an integer, of the fields{that}; a later {key} replaces an"
+            " earlier one",
+        ),
+        "sum": (
+            "result = 0",
+            f"result += {v}",
+            "result",
+            "int",
+            f"return the sum of the {number}s of the fields{that}",
+        ),
+        "keys": (
+            "result = []",
+            f"result.append({key})",
+            "result",
+            "list[str]",
+            f"return a list of the {key}s of the fields{that}, in order",
+        ),
+        "max": (
+            "result = 0",
+            f"result = max(result, {v})",
+            "result",
+            "int",
+            f"return the largest {number} of the fields{that}, or 0 if there are none",
+        ),
+        "pairs": (
+            "result = []",
+            f"result.append(({key}, {v}))",
+            "result",
+            "list[tuple[str, int]]",
+            f"return a list of ({key}, {number}) tuples, with {number} as an integer, of the fields{that}",
+        ),
+        "sums": (
+            "result = {}",
+            f"result[{key}] = result.get({key}, 0) + {v}",
+            "result",
+            "dict[str, int]",
+            f"return a dictionary from each {key} to the sum of its {number}s over the fields{that}",
+        ),
+    }[kind]
     body = [f"    if {test}:", f"        {add}"] if test else [f"    {add}"]
     head = [f"if not {name}:", f"    return {start.split(' = ')[1]}"]
     split = [f'for field in {name}.split("{outer}"):', f'    {key}, {number} = field.split("{inner}")']
-    later = [f'for field in {name}.split("{outer}"):', "    if not field:", "        continue",
-             f'    {key}, _, {number} = field.partition("{inner}")']  # fmt: skip
+    later = [
+        f'for field in {name}.split("{outer}"):',
+        "    if not field:",
+        "        continue",
+        f'    {key}, _, {number} = field.partition("{inner}")',
+    ]
     return Task(
         (f"parse_{key}s" if kind in ("dict", "pairs") else f"{kind}_of_fields", f"parse_{kind}", f"read_{name}_{kind}"),
-        (param,), returns,
-        (f"parse the string {name}, which holds fields of the form {key}{inner}{number} separated by {outer_name}, and"
-         f" {said}",),
+        (param,),
+        returns,
+        (
+            f"parse the string {name}, which holds fields of the form {key}{inner}{number} separated by {outer_name},"
+            f" and {said}",
+        ),
         (lines(start, *head, *split, body, f"return {end}"), lines(start, *later, body, f"return {end}")),
-        ("texts", "parse"), (f"An empty {name} has no fields.",),
-    )  # fmt: skip
+        ("texts", "parse"),
+        (f"An empty {name} has no fields.",),
+    )
 
 
 def tables(random: Random) -> Task:
     """Two dictionaries combined, one inverted or filtered."""
     a, b = random.choice((("a", "b"), ("first", "second"), ("left", "right"), ("old", "new")))
     pairs = several(lambda r: (r.choice(WORDS[:10]), small_int(r)), 0, 5)
-    params = tuple(Param(n, "dict[str, int]", lambda r: dict(pairs(r)), "a dictionary from strings to integers")
-                   for n in (a, b))  # fmt: skip
+    params = tuple(
+        Param(n, "dict[str, int]", lambda r: dict(pairs(r)), "a dictionary from strings to integers") for n in (a, b)
+    )
     expr, said, name = random.choice(
-        (("{x} + {y}", "the sum of both values", "add"), ("max({x}, {y})", "the larger of both values", "max"), ("{y}", f"the value in {b}", "update"),
-         ("min({x}, {y})", "the smaller of both values", "min"), ("{x} - {y}", f"the value in {a} minus the value in {b}", "subtract"),
-         ("[{x}, {y}]", "a list of both values", "pair"), ("{x} * {y}", "the product of both values", "multiply"))
-    )  # fmt: skip
+        (
+            ("{x} + {y}", "the sum of both values", "add"),
+            ("max({x}, {y})", "the larger of both values", "max"),
+            ("{y}", f"the value in {b}", "update"),
+            ("min({x}, {y})", "the smaller of both values", "min"),
+            ("{x} - {y}", f"the value in {a} minus the value in {b}", "subtract"),
+            ("[{x}, {y}]", "a list of both values", "pair"),
+            ("{x} * {y}", "the product of both values", "multiply"),
+        )
+    )
     both = expr.replace("{x}", f"{a}[key]").replace("{y}", f"{b}[key]")
     which = random.choice(("all", "shared", "diff"))
     if which == "shared":
-        limit, that = random.choice((("", ""), (f" and {a}[key] > {b}[key]", f" and whose value is greater in {a} than"
-                                     f" in {b}"), (f" and {a}[key] != {b}[key]", " with different values")))  # fmt: skip
+        limit, that = random.choice(
+            (
+                ("", ""),
+                (f" and {a}[key] > {b}[key]", f" and whose value is greater in {a} than in {b}"),
+                (f" and {a}[key] != {b}[key]", " with different values"),
+            )
+        )
         return Task(
-            (f"{name}_shared", f"combine_shared_by_{name}", f"intersect_{name}"), params, "dict[str, list[int]]" if expr.startswith("[") else "dict[str, int]",
-            (f"return a dictionary with every key that {a} and {b} share{that}; its value is {said}",
-             f"build a dictionary that maps every key that {a} and {b} share{that} to {said}"),
-            (lines("result = {}", f"for key in {a}:", f"    if key in {b}{limit}:", f"        result[key] = {both}",
-                   "return result"),
-             f"return {{key: {both} for key in {a} if key in {b}{limit}}}"),
+            (f"{name}_shared", f"combine_shared_by_{name}", f"intersect_{name}"),
+            params,
+            "dict[str, list[int]]" if expr.startswith("[") else "dict[str, int]",
+            (
+                f"return a dictionary with every key that {a} and {b} share{that}; its value is {said}",
+                f"build a dictionary that maps every key that {a} and {b} share{that} to {said}",
+            ),
+            (
+                lines(
+                    "result = {}",
+                    f"for key in {a}:",
+                    f"    if key in {b}{limit}:",
+                    f"        result[key] = {both}",
+                    "return result",
+                ),
+                f"return {{key: {both} for key in {a} if key in {b}{limit}}}",
+            ),
             ("tables", "shared"),
-        )  # fmt: skip
+        )
     if which == "all" and expr != "[{x}, {y}]":
-        merged = lines(f"result = dict({a})", f"for key, value in {b}.items():", "    if key in result:",
-                       "        result[key] = " + expr.replace("{x}", "result[key]").replace("{y}", "value"),
-                       "    else:", "        result[key] = value", "return result")  # fmt: skip
+        merged = lines(
+            f"result = dict({a})",
+            f"for key, value in {b}.items():",
+            "    if key in result:",
+            "        result[key] = " + expr.replace("{x}", "result[key]").replace("{y}", "value"),
+            "    else:",
+            "        result[key] = value",
+            "return result",
+        )
         return Task(
-            (f"merge_{name}", f"merge_by_{name}", f"combine_{name}"), params, "dict[str, int]",
-            (f"merge the dictionaries {a} and {b} into a new one and return it; if both have a key, its value is {said}",),
-            (merged,
-             lines("result = {}", f"for key in [*{a}, *{b}]:", f"    if key in {a} and key in {b}:",
-                   f"        result[key] = {both}", f"    elif key in {a}:", f"        result[key] = {a}[key]",
-                   "    else:", f"        result[key] = {b}[key]", "return result")),
+            (f"merge_{name}", f"merge_by_{name}", f"combine_{name}"),
+            params,
+            "dict[str, int]",
+            (
+                f"merge the dictionaries {a} and {b} into a new one and return it; if both have a key, its"
+                f" value is {said}",
+            ),
+            (
+                merged,
+                lines(
+                    "result = {}",
+                    f"for key in [*{a}, *{b}]:",
+                    f"    if key in {a} and key in {b}:",
+                    f"        result[key] = {both}",
+                    f"    elif key in {a}:",
+                    f"        result[key] = {a}[key]",
+                    "    else:",
+                    f"        result[key] = {b}[key]",
+                    "return result",
+                ),
+            ),
             ("tables", "merge"),
-        )  # fmt: skip
+        )
     test, said = random.choice(
-        ((f"key not in {b}", f"that {b} lacks"), (f"key in {b} and {a}[key] == {b}[key]", f"that have the same value in {b}"),
-         (f"key in {b} and {a}[key] != {b}[key]", f"that have another value in {b}"),
-         (f"{a}[key] > {b}.get(key, 0)", f"whose value is greater than their value in {b}, which counts as 0 if missing"))
-    )  # fmt: skip
+        (
+            (f"key not in {b}", f"that {b} lacks"),
+            (f"key in {b} and {a}[key] == {b}[key]", f"that have the same value in {b}"),
+            (f"key in {b} and {a}[key] != {b}[key]", f"that have another value in {b}"),
+            (
+                f"{a}[key] > {b}.get(key, 0)",
+                f"whose value is greater than their value in {b}, which counts as 0 if missing",
+            ),
+        )
+    )
     return Task(
-        ("compare_keys", "changed_keys", "keys_by_comparison"), params, "list[str]",
-        (f"return a sorted list of the keys of {a} {said}", f"find the keys of {a} {said} and return them as a sorted list"),
-        (f"return sorted(key for key in {a} if {test})",
-         lines("keys = []", f"for key in {a}:", f"    if {test}:", "        keys.append(key)", "return sorted(keys)")),
+        ("compare_keys", "changed_keys", "keys_by_comparison"),
+        params,
+        "list[str]",
+        (
+            f"return a sorted list of the keys of {a} {said}",
+            f"find the keys of {a} {said} and return them as a sorted list",
+        ),
+        (
+            f"return sorted(key for key in {a} if {test})",
+            lines(
+                "keys = []", f"for key in {a}:", f"    if {test}:", "        keys.append(key)", "return sorted(keys)"
+            ),
+        ),
         ("tables", "compare"),
-    )  # fmt: skip
+    )
 
 
 def _all_matter(exprs: list[str], random: Random) -> bool:
