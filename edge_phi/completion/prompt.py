@@ -1,0 +1,91 @@
+"""What of a buffer the model reads: the text before the cursor, as far as the context holds it.
+
+- Training joins documents by the end-of-text token, so a prompt that begins where the file begins starts with it, and
+  one whose left edge lies inside the file does not.
+- The left edge moves in steps of about a third of the context and to the start of a line, so that from one key to the
+  next the prompt keeps its beginning, and with it the cache.
+- The last word or the white space at the cursor is not read but repeated by the model: see healing.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ..errors import InvalidCall
+from ..tokenizer import Tokenizer
+from .healing import Healing, Vocabulary, heal, split_typed
+
+# A tokenizer never joins a sign with white space after it, so text may be encoded in pieces cut there.
+_PIECE = re.compile(r"\s*\S+(?:[^\S\n]+\S+)*|\s+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+_MAX_CHARACTERS_PER_TOKEN = 8  # more of the text than this a prompt does not look at; code has three to four
+_MAX_TOKENS_PER_CHARACTER = 4  # bytes of a character in UTF-8
+_MIN_BUDGET = 16
+_HEALING_TOKENS = 16  # more than most words take
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What the model reads, and what it has to repeat of the text before the cursor."""
+
+    tokens: tuple[int, ...]
+    healing: Healing
+
+
+class PromptBuilder:
+    """Builds prompts for one model. Remembers how lines are encoded, for most are the same at the next key."""
+
+    def __init__(self, tokenizer: Tokenizer, context_length: int) -> None:
+        self._tokenizer = tokenizer
+        self._vocabulary = Vocabulary(tokenizer)
+        self._context_length = context_length
+        self._encode_piece = lru_cache(maxsize=4096)(lambda piece: tuple(tokenizer.encode(piece)))
+
+    def build(self, before: str, max_tokens: int) -> Prompt:
+        """The prompt for a cursor after `before`, whose newlines are "\\n", with room for `max_tokens`.
+
+        The room kept is at most half of the context; decoding ends where the context does.
+
+        Raises:
+            InvalidCall: the context is too short for any prompt.
+        """
+        if not before.isascii():
+            before = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", before)
+        text, typed = split_typed(before)
+        head, healing = heal(typed, self._tokenizer, self._vocabulary)
+        budget = self._context_length - min(max_tokens, self._context_length // 2)
+        # One for the end of text. What healing takes differs from key to key, and the left edge must not follow it.
+        budget -= 1 + max(_HEALING_TOKENS, len(head) + len(healing.choices))
+        if budget < _MIN_BUDGET:
+            raise InvalidCall(f"a context of {self._context_length} tokens is too short to complete in")
+        return Prompt((*self._window(text, budget), *head), healing)
+
+    def _window(self, text: str, budget: int) -> list[int]:
+        """Tokens of the end of `text`, at most `budget` and an end of text."""
+        for edge in _left_edges(text, budget):
+            tokens = self._encode(text[edge:])
+            if len(tokens) <= budget:
+                return tokens if edge else [self._tokenizer.end_of_text, *tokens]
+        raise AssertionError("the last left edge leaves less text than any budget")
+
+    def _encode(self, text: str) -> list[int]:
+        return [token for piece in _PIECE.findall(text) for token in self._encode_piece(piece)]
+
+
+def _left_edges(text: str, budget: int) -> Iterator[int]:
+    """Offsets where a window may begin, from the one that leaves most; the last leaves `budget` bytes or less."""
+    longest = budget * _MAX_CHARACTERS_PER_TOKEN
+    if len(text) <= longest:
+        yield 0
+    # Edges depend on the text before them alone, so text added at the end moves none of them.
+    for step, least in ((budget, budget // 2), (budget // (2 * _MAX_TOKENS_PER_CHARACTER), 1)):
+        first = max(1, -(-(len(text) - longest) // step))
+        for position in range(first * step, len(text), step):
+            newline = text.find("\n", position - 1, position + step - 1)
+            edge = newline + 1 if newline >= 0 else position
+            if len(text) - edge >= least:
+                yield edge

@@ -1,0 +1,217 @@
+"""An editor's buffer and cursor in, a suggestion out; what the model read before is not read again."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from ..errors import InvalidFile
+from ..runtimes import Runtime, RuntimeInfo, open_runtime
+from ..store import DEFAULT_MODEL, find_model, load_tokenizer_for
+from ..tokenizer import Tokenizer
+from .decode import GREEDY, DecodeSettings, Finish, Step, decode
+from .prompt import Prompt, PromptBuilder
+from .stops import stop_rules
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What a suggestion took."""
+
+    load_ms: float  # of the session's model and tokenizer, once
+    ttft_ms: float | None  # from the call to the first token that is more than what was typed; None if none came
+    total_ms: float  # from the call to the end
+    decode_tokens_per_s: float | None  # after the first token; None with fewer than two
+    prompt_tokens: int
+    cached_tokens: int  # how many of the prompt's tokens the model had read before
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What the model would write at the cursor."""
+
+    text: str  # with "\n" for newlines; as the model wrote it, so not yet fit for a terminal
+    tokens: int  # decoded, those included that were cut or only repeated what was typed
+    finish: Finish
+    model: str
+    runtime: str  # the engine: "onnx", "llama_cpp" or "torch"
+    quant: str
+    timing: Timing
+
+
+class Session:
+    """A loaded model that completes. Calls from several threads run one after the other."""
+
+    def __init__(self, runtime: Runtime, tokenizer: Tokenizer, *, model: str, load_ms: float) -> None:
+        start_ns = time.perf_counter_ns()
+        self._runtime = runtime
+        self._tokenizer = tokenizer
+        self._model = model
+        self._prompts = PromptBuilder(tokenizer, runtime.info.context_length)
+        self._load_ms = load_ms + (time.perf_counter_ns() - start_ns) / 1e6
+        self._cached: list[int] = []  # the tokens in the runtime's cache
+        self._lock = threading.Lock()
+
+    @property
+    def info(self) -> RuntimeInfo:
+        """What is loaded and how."""
+        return self._runtime.info
+
+    @property
+    def load_ms(self) -> float:
+        """How long loading the model and its tokenizer took."""
+        return self._load_ms
+
+    def complete(
+        self,
+        before: str,
+        after: str = "",
+        *,
+        settings: DecodeSettings = GREEDY,
+        cancel: threading.Event | None = None,
+        on_step: Callable[[Step], None] | None = None,
+    ) -> Suggestion:
+        """Continue `before`, which ends at the cursor; `after` decides where to stop. Newlines are "\\n".
+
+        Args:
+            before: Python code up to the cursor; may be empty.
+            after: code after the cursor.
+            settings: how tokens are chosen, and how many.
+            cancel: set by another thread to end the work soon; the suggestion then holds what was settled.
+            on_step: called from this thread with every decoded token; the steps' texts joined are the suggestion's.
+
+        Raises:
+            EdgePhiError: the model fails.
+        """
+        with self._lock:
+            start_ns = time.perf_counter_ns()
+            prompt = self._prompts.build(before, settings.max_tokens)
+            cached = self._reuse(prompt.tokens)
+            decoding = decode(
+                self._runtime,
+                prompt.tokens[cached:],
+                self._tokenizer,
+                settings,
+                stops=stop_rules(before, after),
+                healing=prompt.healing,
+                cancel=cancel,
+            )
+            steps, finish = _follow(decoding, on_step)
+            # The last token was chosen but not read; a cancelled prompt was not read either.
+            read = [*prompt.tokens, *(step.token for step in steps)]
+            self._cached = read[: self._runtime.length]
+            return Suggestion(
+                text="".join(step.text for step in steps),
+                tokens=len(steps),
+                finish=finish,
+                model=self._model,
+                runtime=self.info.engine,
+                quant=self.info.quant,
+                timing=self._timing(start_ns, prompt, cached, steps),
+            )
+
+    def close(self) -> None:
+        """Free the model; waits for a call that is still at work. A second call does nothing."""
+        with self._lock:
+            self._cached = []
+            self._runtime.close()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _reuse(self, tokens: Sequence[int]) -> int:
+        """Rewind the cache to what it has in common with the start of `tokens`, one token short of all of them."""
+        pairs = zip(self._cached, tokens[:-1], strict=False)
+        common = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(self._cached), len(tokens) - 1))
+        # Should anything fail from here on, nothing is known of the cache.
+        self._cached = []
+        self._runtime.rewind(common)
+        return common
+
+    def _timing(self, start_ns: int, prompt: Prompt, cached: int, steps: Sequence[Step]) -> Timing:
+        first_ns = self._first_ns(prompt, steps)
+        decode_s = (steps[-1].time_ns - steps[0].time_ns) / 1e9 if steps else 0.0
+        return Timing(
+            load_ms=self._load_ms,
+            ttft_ms=None if first_ns is None else (first_ns - start_ns) / 1e6,
+            total_ms=(time.perf_counter_ns() - start_ns) / 1e6,
+            decode_tokens_per_s=(len(steps) - 1) / decode_s if decode_s > 0 else None,
+            prompt_tokens=len(prompt.tokens),
+            cached_tokens=cached,
+        )
+
+    def _first_ns(self, prompt: Prompt, steps: Sequence[Step]) -> int | None:
+        """When the first token came that is more than a repetition of what was typed."""
+        repeated = len(prompt.healing.typed.encode())
+        for step in steps:
+            repeated -= len(self._tokenizer.token_bytes(step.token))
+            if repeated < 0:
+                return step.time_ns
+        return None
+
+
+def open_session(model: str | Path = DEFAULT_MODEL, *, quant: str | None = None, threads: int | None = None) -> Session:
+    """Load a model to complete with.
+
+    Args:
+        model: the name of a model of this machine, or the path of a checkpoint folder, ONNX folder or GGUF file.
+        quant: which form of it, as "onnx:int4" or only "int4"; the default one if None.
+        threads: computing threads; as many as the cores this process may use if None.
+
+    Raises:
+        InvalidCall: no such model or form.
+        InvalidFile: the model is damaged.
+        MissingExtra: its engine is not installed.
+    """
+    start_ns = time.perf_counter_ns()
+    artifact = find_model(model).artifact(quant)
+    tokenizer = load_tokenizer_for(artifact)
+    runtime = open_runtime(artifact, threads=threads)
+    if tokenizer.vocab_size > runtime.info.vocab_size:
+        runtime.close()
+        raise InvalidFile(
+            f"{artifact.path}: the model has {runtime.info.vocab_size} words, its tokenizer {tokenizer.vocab_size}: "
+            "they do not belong together, get the model again"
+        )
+    return Session(runtime, tokenizer, model=artifact.model, load_ms=(time.perf_counter_ns() - start_ns) / 1e6)
+
+
+def complete(
+    before: str,
+    after: str = "",
+    *,
+    model: str | Path = DEFAULT_MODEL,
+    quant: str | None = None,
+    settings: DecodeSettings = GREEDY,
+) -> Suggestion:
+    """Load a model, continue `before` once and free the model again; to complete more than once, open a session.
+
+    Raises:
+        EdgePhiError: as `open_session` and `Session.complete`.
+    """
+    with open_session(model, quant=quant) as session:
+        return session.complete(before, after, settings=settings)
+
+
+def _follow(
+    decoding: Generator[Step, None, Finish], on_step: Callable[[Step], None] | None
+) -> tuple[list[Step], Finish]:
+    steps: list[Step] = []
+    while True:
+        try:
+            step = next(decoding)
+        except StopIteration as ended:
+            finish: Finish = ended.value
+            return steps, finish
+        steps.append(step)
+        if on_step is not None:
+            on_step(step)
