@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from edge_phi import store
+from edge_phi.convert.cli import FORMS, SHIPPED, convert
+from edge_phi.errors import EdgePhiError, InvalidCall
+from edge_phi.lineage import verify
+from edge_phi.store import find_model, load_tokenizer_for
+
+pytest.importorskip("gguf", reason="the gguf package, of the extra 'convert', is not installed")
+
+
+@pytest.fixture
+def bundled(tiny_checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The tiny model as one that came with the package, and an empty folder of the user's."""
+    folder = tmp_path / "package" / "tiny-phi"
+    shutil.copytree(tiny_checkpoint, folder)
+    monkeypatch.setattr(store, "bundled_folder", lambda: folder.parent)
+    monkeypatch.setenv("EDGE_PHI_HOME", str(tmp_path / "home"))
+    return folder
+
+
+def test_a_bundled_models_artifacts_go_to_the_user_and_are_found_there(
+    bundled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(bundled.iterdir())
+    convert("tiny-phi", ["gguf:f16", "GGUF:F32, gguf:f16"])
+    home = tmp_path / "home" / "models" / "tiny-phi"
+    f16, f32 = home / "tiny-phi.f16.gguf", home / "tiny-phi.f32.gguf"
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [str(f16), str(f32)]
+    assert len(printed.err.splitlines()) == 2
+    assert sorted(bundled.iterdir()) == before
+    artifact = find_model("tiny-phi").artifact("gguf:f16")
+    assert artifact.path == f16
+    assert load_tokenizer_for(artifact).encode("def") == load_tokenizer_for(find_model(bundled).artifact()).encode(
+        "def"
+    )
+    lineage = verify(f16)
+    assert (lineage.form, list(lineage.files)) == ("gguf:f16", ["tiny-phi.f16.gguf"])
+    assert lineage.source == verify(f32).source
+
+
+def test_a_model_given_by_path_keeps_its_artifacts_and_all_means_what_ships(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("llama_cpp", reason="llama.cpp, of the extra 'gguf', is not installed")
+    pytest.importorskip("onnx", reason="onnx, of the extra 'convert', is not installed")
+    folder = shutil.copytree(tiny_checkpoint, tmp_path / "mine")
+    monkeypatch.chdir(folder)
+    convert(".", ["all"])
+    model = find_model(folder)
+    assert {artifact.name for artifact in model.artifacts} == {"torch:float32", *SHIPPED}
+    paths = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert [path.name for path in paths] == [
+        "model.onnx", "onnx-int4", "mine.f16.gguf", "mine.q8_0.gguf", "mine.q4_k_m.gguf", "mine.q4_0.gguf"
+    ]  # fmt: skip
+    for path, form in zip(paths, SHIPPED, strict=True):
+        assert verify(path).form == form
+    assert set(verify(folder / "model.onnx").files) == {"model.onnx", "model.safetensors"}
+    assert "llama-cpp-python" in verify(folder / "mine.q4_0.gguf").tools
+
+
+@pytest.mark.parametrize(
+    ("wanted", "nearest"),
+    [("gguf:q4km", "gguf:q4_k_m"), ("q8", "gguf:q8_0"), ("onnx:int8", "onnx:int4"), ("f32", "gguf:f32")],
+)
+def test_an_unknown_form_names_the_nearest_and_makes_nothing(bundled: Path, wanted: str, nearest: str) -> None:
+    with pytest.raises(InvalidCall, match=f"did you mean {nearest}"):
+        convert("tiny-phi", [f"gguf:f16,{wanted}"])
+    assert not find_model("tiny-phi").folder.parent.joinpath("home").exists()
+
+
+def test_wrong_calls(bundled: Path, tmp_path: Path) -> None:
+    with pytest.raises(InvalidCall, match="names nothing"):
+        convert("tiny-phi", [","])
+    with pytest.raises(InvalidCall, match="did you mean tiny-phi"):
+        convert("tiny-fi", ["gguf:f16"])
+    convert("tiny-phi", ["gguf:f16"], tmp_path / "only")
+    with pytest.raises(InvalidCall, match=r"holds no model\.safetensors"):
+        convert(str(tmp_path / "only" / "tiny-phi.f16.gguf"), ["gguf:f32"])
+    (tmp_path / "file").touch()
+    with pytest.raises(EdgePhiError, match="--out"):
+        convert("tiny-phi", ["gguf:f16"], tmp_path / "file" / "below")
+    assert "gguf:q4_k_m" in FORMS
+
+
+def test_an_old_lineage_does_not_outlive_its_artifact(bundled: Path, tmp_path: Path) -> None:
+    convert("tiny-phi", ["gguf:f16"], tmp_path / "out")
+    lineage = tmp_path / "out" / "tiny-phi.f16.gguf.lineage.json"
+    assert lineage.exists()
+    (bundled / "tokenizer.json").write_text("{}")
+    with pytest.raises(EdgePhiError):
+        convert("tiny-phi", ["gguf:f16"], tmp_path / "out")
+    assert not lineage.exists()
