@@ -61,6 +61,7 @@ def train(recipe: Recipe, data: PreparedData, out: Path, *, on_step: Callable[[S
     )
     plan = plan_batches(recipe, data.arrays)
     fingerprint = json.dumps({"recipe": asdict(recipe), "documents": data.manifest["documents"]["sha256"]})
+    loss_of = torch.compile(_loss) if recipe.compile else _loss
     start = load_state(out / STATE_FOLDER, model, optimizers, fingerprint)
     metrics_path = out / METRICS_FILE
     _keep_first(metrics_path, start)
@@ -71,7 +72,7 @@ def train(recipe: Recipe, data: PreparedData, out: Path, *, on_step: Callable[[S
         for optimizer in optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = rate
-        loss = _loss(model, plan.batch(step, data.arrays, recipe.length))
+        loss = loss_of(model, torch.from_numpy(plan.batch(step, data.arrays, recipe.length)))
         loss.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         for optimizer in optimizers:
@@ -106,7 +107,7 @@ def validation_loss(model: Phi, tokens: npt.NDArray[np.uint16], length: int) -> 
     if not count:
         return float("nan")
     losses = [
-        _loss(model, tokens[row * length : (row + 1) * length + 1].astype(np.int64)[None]).item()
+        _loss(model, torch.from_numpy(tokens[row * length : (row + 1) * length + 1].astype(np.int64)[None])).item()
         for row in range(count)
     ]
     return float(np.mean(losses))
@@ -117,8 +118,7 @@ def read_metrics(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
 
 
-def _loss(model: Phi, rows: npt.NDArray[np.int64]) -> torch.Tensor:
-    tokens = torch.from_numpy(rows)
+def _loss(model: Phi, tokens: torch.Tensor) -> torch.Tensor:
     return F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
 
 

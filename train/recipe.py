@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class Recipe:
     vocabulary: int = 8192
     exercises: int = 30_000  # how many to generate
     weights: str = "bfloat16"  # as saved
+    compile: bool = False  # torch.compile: about a minute at the start, then some 15 % faster; needs a C++ compiler
     validate_every: int = 100  # steps
     save_every: int = 200  # steps
 
@@ -116,16 +118,24 @@ def _build_stage(raw: dict[str, Any]) -> Stage:
 
 def _convert(key: str, value: Any, type_name: str) -> Any:
     """Overrides come as text."""
-    convert = {"int": int, "float": float, "str": str}[type_name]
+    converters: dict[str, Callable[[Any], Any]] = {"int": int, "float": float, "str": str, "bool": _boolean}
     try:
         if type_name == "int" and isinstance(value, str):
             value = value.replace(",", "").replace("_", "")
-        return convert(value)
+        return converters[type_name](value)
     except (TypeError, ValueError) as error:
         raise InvalidCall(f"{key} is {value!r}: it takes {_WORD[type_name]}") from error
 
 
-_WORD = {"int": "a whole number", "float": "a number", "str": "text"}
+def _boolean(value: Any) -> bool:
+    if value in (True, "true"):
+        return True
+    if value in (False, "false"):
+        return False
+    raise ValueError
+
+
+_WORD = {"int": "a whole number", "float": "a number", "str": "text", "bool": "true or false"}
 
 
 def _validated(recipe: Recipe) -> Recipe:

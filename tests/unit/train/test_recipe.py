@@ -25,6 +25,7 @@ def test_the_bundled_recipe_with_overrides() -> None:
         ("phi-1-nano", {"steps": "0"}, "steps is 0: it must be at least 1"),
         ("phi-1-nano", {"length": "4096"}, "the model's context is 1024"),
         ("phi-1-nano", {"optimizer": "adam"}, "did you mean adamw"),
+        ("phi-1-nano", {"compile": "maybe"}, "compile is 'maybe': it takes true or false"),
         ("phi-1-nano", {"model": "x"}, "copy the recipe's file"),
     ],
 )
