@@ -162,8 +162,8 @@ def _batches(seed: int, workers: int) -> Iterator[Batch]:
             at += 1
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
         while True:
-            yield from pool.imap(_batch, [(seed, at + i) for i in range(4 * workers)])
-            at += 4 * workers
+            yield from pool.imap(_batch, [(seed, at + i) for i in range(2 * workers)])
+            at += 2 * workers
 
 
 def _batch(of: tuple[int, int]) -> Batch:
