@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import random
 from functools import cache
 from pathlib import Path
@@ -139,7 +140,7 @@ def test_left_edge_stays_while_typing_and_moves_by_blocks(tokenizer: Tokenizer) 
     moves = sorted(set(edges))
     assert all(edge == 0 or code[edge - 1] == "\n" for edge in moves)
     # A move leaves at least half of the room used and lasts for hundreds of characters.
-    assert all(after - before > 200 for before, after in zip(moves, moves[1:], strict=False))
+    assert all(after - before > 200 for before, after in itertools.pairwise(moves))
     assert max(end - edge for end, edge in zip(range(1, len(code), 17), edges, strict=True)) > 700
 
 
