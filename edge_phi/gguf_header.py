@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import mmap
 import os
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -184,18 +183,18 @@ class _Reader:
     def _strings(self, count: int) -> tuple[str, ...]:
         """`_string` without its calls: a vocabulary and its merges take this loop 100,000 times round."""
         data, at, end = self._data, self._at, self._end
-        length_at = struct.Struct("<Q").unpack_from
         texts = []
-        for _ in range(count):
-            if at + 8 > end:
-                raise self._truncated()
-            start = at + 8
-            at = start + length_at(data, at)[0]
-            if at > end:
-                raise self._truncated()
-            texts.append(data[start:at])
+        try:
+            for _ in range(count):
+                start = at + 8
+                at = start + int.from_bytes(data[at:start], "little")
+                if at > end:
+                    raise self._truncated()
+                texts.append(data[start:at].decode())
+        except UnicodeDecodeError as error:
+            raise self._not_text(data[start:at]) from error
         self._at = at
-        return tuple(self._decoded(text) for text in texts)
+        return tuple(texts)
 
     def _tensor_infos(self, count: int) -> dict[str, tuple[str, tuple[int, ...], int, int]]:
         """Name to type, shape, offset from the start of the data, bytes."""
@@ -252,7 +251,10 @@ class _Reader:
         try:
             return text.decode()
         except UnicodeDecodeError as error:
-            raise self._damaged(f"the text {text[:40]!r} is not UTF-8") from error
+            raise self._not_text(text) from error
+
+    def _not_text(self, text: bytes) -> InvalidFile:
+        return self._damaged(f"the text {text[:40]!r} is not UTF-8")
 
     def _truncated(self) -> InvalidFile:
         limit = "" if self._end == self._file_bytes else f", or larger than {_MAX_HEADER_BYTES >> 20} MiB"
