@@ -22,7 +22,7 @@ STANDARD_FORMS = (
 # size to keep. Those of phi-1 (2.8 GB) take minutes and gigabytes, which is for the user to say.
 SMALL_CHECKPOINT_BYTES = 256 * 2**20
 
-_CONVERT = "from edge_phi.cli import main; main()"
+_CONVERT = "from edge_phi.cli import main; sys.exit(main())"
 
 
 def in_report_order(artifacts: tuple[Artifact, ...]) -> list[Artifact]:
@@ -56,7 +56,7 @@ def make_missing(name: str, progress: Progress) -> tuple[Model, tuple[NotMeasure
             try:
                 process.run(process.python(_CONVERT, "convert", name, "--to", form, "--out", os.fspath(folder)))
             except EdgePhiError as error:
-                left.append(NotMeasured(form, f"could not be made: {error}"))
+                left.append(NotMeasured(form, f"could not be made: {str(error).removeprefix('edge-phi: ')}"))
         model = find_model(name)
     else:
         left = [NotMeasured(form, f"not made yet: 'edge-phi convert {name} --to {form}' makes it") for form in missing]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 
 from ..errors import EdgePhiError
 
@@ -29,15 +30,18 @@ def run(command: Sequence[str], *, stdin: str = "") -> str:
         EdgePhiError: it could not be started, was killed by a signal, or ended with another code than 0; the message
             is its last line on stderr where it has one.
     """
+    release = _hold_interrupts()
     try:
         child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             encoding="utf-8", errors="replace",
         )  # fmt: skip
     except OSError as error:
+        release()
         raise EdgePhiError(f"{command[0]}: cannot be started ({error.strerror}): check this Python") from error
     with child:
         try:
+            release()
             stdout, stderr = child.communicate(stdin)
         except BaseException:
             _end(child)
@@ -45,6 +49,22 @@ def run(command: Sequence[str], *, stdin: str = "") -> str:
     if child.returncode:
         raise EdgePhiError(_why(child.returncode, stderr))
     return stdout
+
+
+def _hold_interrupts() -> Callable[[], None]:
+    """Until the function returned is called, which raises what was held: Popen would lose a child that it just made."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        return lambda: None
+    held: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+
+    def release() -> None:
+        signal.signal(signal.SIGINT, before)
+        if held:
+            raise KeyboardInterrupt
+
+    return release
 
 
 def _end(child: subprocess.Popen[str]) -> None:

@@ -35,7 +35,7 @@ class Converter:
         self.calls.append(arguments)
         form, folder = arguments[3], Path(arguments[5])
         if form == self.fails_at:
-            raise EdgePhiError("install edge-phi[convert]")
+            raise EdgePhiError("edge-phi: install edge-phi[convert]")
         format_, quant = form.split(":")
         file = {
             "gguf": f"tiny.{quant}.gguf",
