@@ -16,9 +16,9 @@ from .errors import InvalidCall
 
 BLOCK = 32
 
-# A 4-bit block's largest weight is given the code -7 or lies at -7.3, -7.7, ... -8.7 of the range that ends at -8. Of
-# these six scales the best leaves, on normally distributed weights, 0.70 times the squared error of max/7 and 0.89 times
-# that of max/-8 (Q4_0's rule); twice as many candidates would gain 0.2 % more. First comes 8, which wins a tie.
+# Where a 4-bit block's largest weight is put before it is rounded into the range that ends at -8. The best of these six
+# scales leaves, on normally distributed weights, 0.70 times the squared error of max/7 and 0.89 times that of max/-8
+# (Q4_0's rule); twice as many candidates would gain 0.2 % more. First comes 8, which wins a tie.
 _RANGES_4BIT = tuple(np.float32(7 + third / 3) for third in (3, 0, 1, 2, 4, 5))
 _CHUNK = 2**20  # weights handled at once, so that temporaries stay in a few tens of MB
 

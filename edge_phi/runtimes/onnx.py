@@ -1,0 +1,201 @@
+"""ONNX folders that `edge_phi.convert.onnx` wrote, in ONNX Runtime on the CPU.
+
+Every layer's past and present are the same buffer, as long as the context: attention writes new keys and values in
+place, nothing is copied between calls, and forgetting tokens means counting fewer. Buffers that long make neither
+prefill nor decode slower than buffers of the exact length.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..checkpoint import WEIGHTS_FILE, PhiConfig, open_checkpoint, read_config
+from ..cores import usable_cores
+from ..errors import Cancelled, EdgePhiError, InvalidCall, InvalidFile
+from ..store import Artifact
+from . import RuntimeInfo, check_extend, check_rewind
+from .onnx_file import read_external_tensors
+
+# From 1.29 on ONNX Runtime keeps a device id and reports each session to its makers, unless it is told not to before it
+# is imported. Nothing here leaves this machine.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+import onnxruntime
+
+_CHUNK = 128  # tokens computed at once: with 512 attention takes 1.6 times as long
+_POLL_S = 0.005  # how often a long call looks whether it is cancelled
+_SILENT = 4  # log severity: what goes wrong is raised, and said once
+
+
+class OnnxRuntime:
+    """An ONNX folder in ONNX Runtime; the protocol is `edge_phi.runtimes.Runtime`."""
+
+    def __init__(self, artifact: Artifact, *, threads: int | None = None) -> None:
+        """Load `artifact`.
+
+        Args:
+            artifact: of format "onnx".
+            threads: computing threads; as many as the cores this process may use if None.
+
+        Raises:
+            InvalidCall: no such folder, or fewer than one thread.
+            InvalidFile: a file of it is missing, damaged or truncated, or the graph is not of our making.
+        """
+        config = _checked(artifact)
+        threads = usable_cores() if threads is None else threads
+        if threads < 1:
+            raise InvalidCall(f"{threads} threads cannot compute: give 1 or more")
+        self.info = RuntimeInfo(
+            engine="onnx",
+            quant=artifact.quant,
+            file_bytes=artifact.file_bytes,
+            vocab_size=config.vocab_size,
+            context_length=config.max_position_embeddings,
+            threads=threads,
+        )
+        self.length = 0
+        self._session: Any = _load(artifact.path / "model.onnx", config, threads)
+        self._binding: Any = self._session.io_binding()
+        self._mask = np.ones((1, self.info.context_length), np.int64)
+        self._cache: list[npt.NDArray[np.float32]] = []  # bindings share arrays' memory and do not keep it alive
+        shape = (1, config.num_attention_heads, self.info.context_length, config.head_dim)
+        for layer in range(config.num_hidden_layers):
+            for part in ("key", "value"):
+                self._cache.append(np.zeros(shape, np.float32))  # takes no memory until it is written over
+                buffer = onnxruntime.OrtValue.ortvalue_from_numpy(self._cache[-1])
+                self._binding.bind_ortvalue_input(f"past_key_values.{layer}.{part}", buffer)
+                self._binding.bind_ortvalue_output(f"present.{layer}.{part}", buffer)
+
+    def extend(
+        self, tokens: Sequence[int], *, all_logits: bool = False, cancel: threading.Event | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Append `tokens` and return logits; see `Runtime.extend`. A cancelled prefill stops inside a chunk."""
+        self._check_open()
+        check_extend(tokens, self.length, self.info)
+        start = self.length
+        logits = np.empty((len(tokens) if all_logits else 1, self.info.vocab_size), np.float32)
+        try:
+            with _stopped_by(cancel if len(tokens) > 1 else None) as options:
+                for done in range(0, len(tokens), _CHUNK):
+                    part = tokens[done : done + _CHUNK]
+                    if cancel and cancel.is_set():
+                        raise Cancelled("cancelled while reading the prompt")
+                    self._run(part, logits[done : done + len(part)] if all_logits else logits, options)
+                    self.length += len(part)
+        except BaseException as error:
+            self.length = start
+            if isinstance(error, Cancelled | EdgePhiError) or not isinstance(error, Exception):
+                raise
+            if cancel and cancel.is_set():
+                raise Cancelled("cancelled while reading the prompt") from error
+            raise EdgePhiError(f"ONNX Runtime failed: {_one_line(error)}") from error
+        return logits
+
+    def rewind(self, length: int) -> None:
+        """Forget all tokens past `length`; see `Runtime.rewind`."""
+        self._check_open()
+        check_rewind(length, self.length)
+        self.length = length
+
+    def close(self) -> None:
+        """Free the model; a second call does nothing."""
+        self._binding = self._session = None
+        self._cache.clear()
+
+    def _run(self, tokens: Sequence[int], logits: npt.NDArray[np.float32], options: Any) -> None:
+        """Compute one chunk; `logits` [rows, vocabulary] takes those of its last tokens."""
+        value = onnxruntime.OrtValue.ortvalue_from_numpy
+        inputs = {  # a name for each, so that it outlives the run
+            "input_ids": np.array([tokens], np.int64),
+            "attention_mask": self._mask[:, : self.length + len(tokens)],
+            "logits_from": np.array([len(tokens) - len(logits)], np.int64),
+        }
+        for name, array in inputs.items():
+            self._binding.bind_ortvalue_input(name, value(array))
+        self._binding.bind_ortvalue_output("logits", value(logits[None]))
+        self._session.run_with_iobinding(self._binding, options)
+
+    def _check_open(self) -> None:
+        if self._session is None:
+            raise InvalidCall("this runtime is closed")
+
+
+@contextlib.contextmanager
+def _stopped_by(cancel: threading.Event | None) -> Iterator[Any]:
+    """Options of a run that `cancel` stops: ONNX Runtime looks at their flag before every node of the graph."""
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = _SILENT
+    if cancel is None:
+        yield options
+        return
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(_POLL_S):
+            if cancel.is_set():
+                options.terminate = True
+                return
+
+    threading.Thread(target=watch, name="onnx cancel", daemon=True).start()
+    try:
+        yield options
+    finally:
+        over.set()
+
+
+def _checked(artifact: Artifact) -> PhiConfig:
+    """The model's configuration, once every file the native loader will open has been looked at."""
+    if not artifact.path.is_dir():
+        raise InvalidCall(f"{artifact.path}: no such folder: give one that 'edge-phi convert' made")
+    graph = artifact.path / "model.onnx"
+    tensors = read_external_tensors(graph)
+    if not any(tensor.file == WEIGHTS_FILE for tensor in tensors):
+        return read_config(artifact.folder)
+    checkpoint = open_checkpoint(artifact.path)
+    for tensor in tensors:
+        stored = checkpoint.tensors.get(tensor.name)
+        if not stored or (stored.offset, stored.nbytes) != (tensor.offset, tensor.nbytes):
+            raise InvalidFile(
+                f"{graph}: was made for other weights than {checkpoint.weights_path} holds now: convert the model again"
+            )
+    return checkpoint.config
+
+
+def _load(graph: Path, config: PhiConfig, threads: int) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _SILENT
+    # Waiting threads sleep. Spinning would gain a little on an idle machine, but it burns an editor's core for
+    # milliseconds after each call, and beside one other busy thread it doubles the time of every call.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    try:
+        session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors have no common base of their own
+        raise InvalidFile(f"{graph}: ONNX Runtime does not load it ({_one_line(error)})") from error
+    shapes = {value.name: value.shape for value in (*session.get_inputs(), *session.get_outputs())}
+    cache = [config.num_attention_heads, config.head_dim]
+    names = [f"{name}.{layer}.{part}" for name in ("past_key_values", "present")
+             for layer in range(config.num_hidden_layers) for part in ("key", "value")]  # fmt: skip
+    if (
+        set(shapes) != {"input_ids", "attention_mask", "logits", *names}
+        or any(shapes[name][1::2] != cache for name in names)
+        or shapes["logits"][-1] != config.vocab_size
+        or [value.name for value in session.get_overridable_initializers()] != ["logits_from"]
+    ):
+        raise InvalidFile(
+            f"{graph}: its inputs and outputs are not those config.json asks for: convert the model again"
+        )
+    return session
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
