@@ -16,9 +16,11 @@ import pytest
 
 from edge_phi.errors import InvalidCall
 from edge_phi.train.data.exercises import Exercise, Report, exercises, generate, normalized, verify
-from edge_phi.train.data.exercises.fragments import char_preds, fill, negate, number_preds, row_preds, text_preds
+from edge_phi.train.data.exercises.fragments import fill, negate
+from edge_phi.train.data.exercises.numeric import number_preds, row_preds
 from edge_phi.train.data.exercises.render import Dropped, render
 from edge_phi.train.data.exercises.task import Param, Task, show, small_int, word
+from edge_phi.train.data.exercises.textual import char_preds, text_preds
 
 DIGEST = """
 import hashlib

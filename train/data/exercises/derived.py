@@ -31,9 +31,9 @@ def _diagonal(random: Random) -> Domain:
         ((f"{name}[i][i]", f"on the main diagonal of {name}"),
          (f"{name}[i][len({name}) - 1 - i]", f"on the diagonal of {name} that starts at the top right"))
     )  # fmt: skip
-    param = Param(name, "list[list[int]]", draw, "a square matrix, given as a list of rows,")
+    param = Param(name, "list[list[int]]", draw, "a square matrix")
     whole = f"[{index} for i in range(len({name}))]"
-    return _made(random, "int", replace(param, describe="a square matrix"), whole, "diagonal", "value", "value", where)
+    return _made(random, "int", param, whole, "diagonal", "value", "value", where)
 
 
 def _column(random: Random) -> Domain:
@@ -140,8 +140,7 @@ def _multiples(random: Random) -> Domain:
     step = random.choice(("3", "4", "7", "step"))
     param = Param("stop", "int", lambda r: r.randint(0, 60), "a non-negative integer")
     d = _made(random, "int", param, f"range({step}, stop, {step})", "", "value", "multiple",
-              f"of {step} that are positive and below stop")  # fmt: skip
-    d = replace(d, where=f"of {step} from {step} up to, but not including, stop,")
+              f"of {step} from {step} up to, but not including, stop,")  # fmt: skip
     more = Param("step", "int", lambda r: r.randint(2, 7), "a positive integer")
     return replace(d, more=(more,) if step == "step" else ())
 
@@ -164,12 +163,10 @@ def _shared(random: Random) -> Domain:
     described = "a list of strings" if text else "a list of integers"
     param = Param(a, f"list[{kind}]", several(item), described)
     more = Param(b, f"list[{kind}]", several(item), described)
-    sign, where = random.choice(
-        (("x in {b}", f"of {a} that also occur in {b} and"), ("x not in {b}", f"of {a} that do not occur in {b} and"))
-    )
-    where = f"of {a} shared with {b}" if "not" not in sign else f"of {a} missing from {b}"
-    whole = f"[x for x in {a} if {sign.replace('{b}', b)}]"
-    d = _made(random, kind, param, whole, "shared" if "not" not in sign else "missing", "item", "element", where)
+    sign, name = random.choice((("in", "shared"), ("not in", "missing")))
+    where = f"of {a} shared with {b}" if sign == "in" else f"of {a} missing from {b}"
+    whole = f"[x for x in {a} if x {sign} {b}]"
+    d = _made(random, kind, param, whole, name, "item", "element", where)
     return replace(d, more=(more,))
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from . import fragments
+from . import fragments, numeric, textual
 from .fragments import Attr, Pred
 from .task import NAMES, WORDS, Draw, Param, sentence, several, small_int, word
 
@@ -53,36 +53,36 @@ class Domain:
     def attrs(self, random: Random) -> list[Attr]:
         """Everything that can be computed of one item."""
         if self.single:
-            return [a for a in fragments.number_attrs(random) if a.noun in _OF_A_DIGIT]
+            return [a for a in numeric.number_attrs(random) if a.noun in _OF_A_DIGIT]
         if self.kind == "entry":
             text, number = fragments.entry_parts(*self.parts)
             made = [text, number, number]
-            made.append(fragments.compose(random.choice(fragments.number_attrs(random)), number))
-            made.append(fragments.compose(random.choice(fragments.text_attrs(random)), text))
+            made.append(fragments.compose(random.choice(numeric.number_attrs(random)), number))
+            made.append(fragments.compose(random.choice(textual.text_attrs(random)), text))
             return made
         makers: dict[str, Callable[[Random], list[Attr]]] = {
-            "int": fragments.number_attrs,
-            "str": fragments.text_attrs,
-            "char": fragments.char_attrs,
-            "row": fragments.row_attrs,
+            "int": numeric.number_attrs,
+            "str": textual.text_attrs,
+            "char": textual.char_attrs,
+            "row": numeric.row_attrs,
         }
         return makers[self.kind](random)
 
     def preds(self, random: Random) -> list[Pred]:
         """Conditions on one item."""
         if self.single:
-            return fragments.count_preds(random)
+            return numeric.count_preds(random)
         if self.kind == "entry":
             text, number = fragments.entry_parts(*self.parts)
             return [
-                fragments.lift(number, random.choice(fragments.number_preds(random))),
-                fragments.lift(text, random.choice(fragments.text_preds(random))),
+                fragments.lift(number, random.choice(numeric.number_preds(random))),
+                fragments.lift(text, random.choice(textual.text_preds(random))),
             ]
         makers: dict[str, Callable[[Random], list[Pred]]] = {
-            "int": fragments.number_preds,
-            "str": fragments.text_preds,
-            "char": fragments.char_preds,
-            "row": fragments.row_preds,
+            "int": numeric.number_preds,
+            "str": textual.text_preds,
+            "char": textual.char_preds,
+            "row": numeric.row_preds,
         }
         return makers[self.kind](random)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from .fragments import count_preds, fill, number_preds
+from .fragments import fill
+from .numeric import count_preds, number_preds
 from .task import Param, Task, lines
 
 TERMS = (

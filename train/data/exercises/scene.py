@@ -8,7 +8,8 @@ from random import Random
 
 from . import derived, domains
 from .domains import Domain
-from .fragments import Attr, Pred, both, compose, count_preds, lift, negate, number_attrs, number_preds
+from .fragments import Attr, Pred, both, compose, lift, negate
+from .numeric import count_preds, number_attrs, number_preds
 from .task import Param, Task
 
 ANNOTATION = {"int": "int", "str": "str", "char": "str", "code": "str", "row": "list[int]", "rowcode": "list[int]"}

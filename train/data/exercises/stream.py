@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from random import Random
 
-from . import keyed, numbers, reduce, sequences, texts
+from . import keyed, numbers, reduce, sequences, tables, texts
 from .classes import draw_class
 from .render import Candidate, Dropped, render
 from .task import Task
@@ -30,6 +30,7 @@ FAMILIES: tuple[tuple[Family, float], ...] = (
     *sequences.QUERIES,
     *numbers.QUERIES,
     *texts.QUERIES,
+    *tables.QUERIES,
     (draw_class, 3),
 )
 
