@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from edge_phi.checkpoint import WEIGHTS_FILE
+from edge_phi.checkpoint import WEIGHTS_FILE, open_checkpoint
 from edge_phi.errors import EdgePhiError, InvalidCall
 from edge_phi.lineage import lineage_path, trace, write_lineage
 from edge_phi.store import Model, find_model, user_folder
@@ -34,6 +34,7 @@ def convert(
     forms = _forms(to)
     found = find_model(model)
     checkpoint = _checkpoint_folder(found)
+    open_checkpoint(checkpoint)  # a damaged one ends here, before anything is made
     if out is None:
         out = checkpoint if checkpoint == Path(model) else user_folder() / found.name
     try:

@@ -7,7 +7,7 @@ import pytest
 
 from edge_phi import store
 from edge_phi.convert.cli import FORMS, SHIPPED, convert
-from edge_phi.errors import EdgePhiError, InvalidCall
+from edge_phi.errors import EdgePhiError, InvalidCall, InvalidFile
 from edge_phi.lineage import verify
 from edge_phi.store import find_model, load_tokenizer_for
 
@@ -97,3 +97,11 @@ def test_an_old_lineage_does_not_outlive_its_artifact(bundled: Path, tmp_path: P
     with pytest.raises(EdgePhiError):
         convert("tiny-phi", ["gguf:f16"], tmp_path / "out")
     assert not lineage.exists()
+
+
+def test_a_damaged_checkpoint_makes_nothing(bundled: Path, tmp_path: Path) -> None:
+    weights = bundled / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(InvalidFile, match=r"model\.safetensors: damaged or truncated"):
+        convert("tiny-phi", ["all"], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
