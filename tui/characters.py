@@ -83,8 +83,10 @@ class StandIns:
 
 
 def _picture(character: str) -> str:
-    """The control pictures of U+2400 for C0 and DEL, U+FFFD for what has none."""
+    """The control pictures of U+2400 for C0 and DEL, U+FFFD for what has none; itself for what is safe."""
     code = ord(character)
+    if not _UNSAFE.match(character):
+        return character
     if code < 0x20:
         return chr(0x2400 + code)
     return "\N{SYMBOL FOR DELETE}" if code == 0x7F else _UNNAMED

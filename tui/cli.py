@@ -16,23 +16,28 @@ if TYPE_CHECKING:
 
 
 def open_editor(
-    file: Annotated[Path | None, typer.Argument(help="File to edit; a scratch buffer if left out.")] = None,
-    model: Annotated[str, typer.Option(help="Name, folder or GGUF file of the model.")] = DEFAULT_MODEL,
-    quant: Annotated[str | None, typer.Option(help='Its form, as "onnx:int4" or only "int4".')] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="The file to edit; a scratch buffer if there is none.", show_default=False)
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", "-m", help="A model's name, its folder, or a GGUF file.")
+    ] = DEFAULT_MODEL,
+    quant: Annotated[
+        str, typer.Option("--quant", "-q", help="A form of the model: onnx:int4, or only int4.", show_default=False)
+    ] = "",
 ) -> None:
-    """Edit a file with suggestions from a model on this machine, timed beside full precision.
-
-    Raises:
-        InvalidCall: the file cannot be edited, there is no such model or form, or no terminal.
-    """
+    """Edit a file with suggestions from a model on this machine, timed beside full precision."""
     from .app import EdgePhiApp  # Textual takes a while to import, and a wrong call should be told at once
     from .document import Document, open_document
 
     document = open_document(file) if file is not None else Document()
-    quantized, baseline = _engines(model, quant)
+    quantized, baseline = _engines(model, quant or None)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):  # where Textual reads keys and draws
         raise InvalidCall("the editor needs a terminal: use 'edge-phi complete' in a pipe")
-    EdgePhiApp(document, quantized, baseline).run()
+    app = EdgePhiApp(document, quantized, baseline)
+    app.run()
+    if app.return_code:
+        raise typer.Exit(app.return_code)
 
 
 def _engines(model: str, quant: str | None) -> tuple[EngineChoice, EngineChoice | None]:

@@ -169,7 +169,7 @@ class Engine:
 
     def _answer(self, session: SessionLike, request: _Request) -> None:
         pieces: list[str] = []
-        reported_ns = 0
+        reported_ns = -_REPORT_INTERVAL_NS
 
         def on_step(step: Step) -> None:
             nonlocal reported_ns

@@ -39,7 +39,7 @@ class _Request:
     after: str
 
 
-class EditorScreen(Screen[None]):
+class EditorScreen(Screen[None], inherit_bindings=False):
     """Edits one document with two engines: the quantized one suggests, the baseline is timed on the same prompt."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

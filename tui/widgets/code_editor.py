@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -10,7 +12,6 @@ from rich.text import Text
 from textual import events
 from textual.document._document_navigator import DocumentNavigator
 from textual.document._edit import Edit
-from textual.document._wrapped_document import WrappedDocument
 from textual.geometry import Offset, Region, Size, Spacing
 from textual.message import Message
 from textual.strip import Strip
@@ -20,9 +21,11 @@ from textual.widgets.text_area import EditResult, LanguageDoesNotExist, Location
 from ..document import Document
 from ..ghost import Ghost
 from .code_theme import code_theme
+from .flat_document import FlatDocument
 from .highlighting import highlights
 
 _HIGHLIGHT_LIMIT = 500_000  # characters; beyond, parsing at every key would be felt
+_BRACKET_REACH = 20_000  # characters searched for the other bracket at every move of the cursor
 _HIGHLIGHT_MARGIN = 50  # lines above and below the visible ones that are coloured with them
 
 
@@ -48,8 +51,8 @@ class CodeEditor(TextArea):
         self._ghost_rows: list[Text] = []  # the ghost's lines below the cursor's
         self._document_size = Size(0, 0)
         self._highlighted = range(0)
+        self._text: str | None = None
         super().__init__(
-            document.text,
             soft_wrap=False,
             tab_behavior="indent",
             show_line_numbers=True,
@@ -59,11 +62,13 @@ class CodeEditor(TextArea):
         self.hide_suggestion_on_blur = False  # a dialog takes the focus; the ghost's other lines stay as well
         self.register_theme(code_theme("code-dark", dark=True))
         self.register_theme(code_theme("code-light", dark=False))
-        if len(document.text) <= _HIGHLIGHT_LIMIT:
-            try:
-                self.language = "python"
-            except LanguageDoesNotExist:  # tree-sitter without its Python grammar
-                self.language = None
+        language = "python" if len(document.text) <= _HIGHLIGHT_LIMIT else None
+        try:
+            self._set_document(document.text, language)
+        except LanguageDoesNotExist:  # tree-sitter without its Python grammar
+            language = None
+            self._set_document(document.text, language)
+        self.set_reactive(TextArea.language, language)
 
     def on_mount(self) -> None:
         """Follow the app's theme from dark to light and back."""
@@ -197,13 +202,25 @@ class CodeEditor(TextArea):
 
     # -- drawing
 
+    @property
+    def text(self) -> str:
+        """The whole text, joined once per edit: TextArea asks for it at every line it draws."""
+        if self._text is None:
+            self._text = self.document.text
+        return self._text
+
+    @text.setter
+    def text(self, value: str) -> None:
+        self.load_text(value)
+
     def _set_document(self, text: str, language: str | None) -> None:
         super()._set_document(text, language)
-        self.wrapped_document = _FlatDocument(self.document, tab_width=self.indent_width)
+        self.wrapped_document = FlatDocument(self.document, tab_width=self.indent_width)
         self.navigator = DocumentNavigator(self.wrapped_document)
 
     def _build_highlight_map(self) -> None:
-        """Forget the colours; those in view are looked up when they are drawn."""
+        """Forget what was known of the text; the colours in view are looked up when they are drawn."""
+        self._text = None
         self._line_cache.clear()
         self._highlights.clear()
         self._highlighted = range(0)
@@ -247,6 +264,12 @@ class CodeEditor(TextArea):
         strip = Strip.join([Strip([gutter], self.gutter_width), line.extend_cell_length(width)])
         return strip.apply_style(self._theme.base_style or self.rich_style)
 
+    def _yield_character_locations(self, start: Location) -> Iterable[tuple[str, Location]]:
+        return islice(super()._yield_character_locations(start), _BRACKET_REACH)
+
+    def _yield_character_locations_reverse(self, start: Location) -> Iterable[tuple[str, Location]]:
+        return islice(super()._yield_character_locations_reverse(start), _BRACKET_REACH)
+
     def get_target_document_location(self, event: events.MouseEvent) -> Location:
         """The place in the document under the mouse; on a ghost line that is the cursor's line."""
         x = event.x - self.gutter_width + self.scroll_offset.x - self.gutter.left
@@ -272,11 +295,3 @@ class CodeEditor(TextArea):
             width, height = max(width, widest + self.gutter_width + 1), height + len(self._ghost_rows)
         self.virtual_size = Size(width, height)
         self._refresh_scrollbars()
-
-
-class _FlatDocument(WrappedDocument):
-    """A view without wrapping, which knows its height without counting at every line drawn."""
-
-    @property
-    def height(self) -> int:
-        return self.document.line_count
