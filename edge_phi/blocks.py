@@ -79,7 +79,8 @@ def dequantize(blocks: Blocks) -> npt.NDArray[np.float32]:
         codes = np.stack((codes & 15, codes >> 4), axis=-1).reshape(*codes.shape[:2], BLOCK)
     values = codes.astype(np.float32) - np.float32(2 ** (blocks.bits - 1))
     values *= blocks.scales.astype(np.float32)[..., None]
-    return values.reshape(len(values), -1)
+    matrix: npt.NDArray[np.float32] = values.reshape(len(values), -1)
+    return matrix
 
 
 def _best_of_ranges(x: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:

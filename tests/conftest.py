@@ -90,6 +90,23 @@ def tiny_gguf(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="session")
+def tiny_onnx(tiny_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Artifact]:
+    """The same model as ONNX: `tiny_onnx("int4")` is its artifact, made once. Shared: do not write into it."""
+    pytest.importorskip("onnx", reason="the onnx package, of the extra 'convert', is not installed")
+    from edge_phi.convert.onnx import export_onnx
+
+    folder = tmp_path_factory.mktemp("tiny-onnx")
+
+    @functools.cache
+    def make(quant: str) -> Artifact:
+        path = folder / f"onnx-{quant}"
+        export_onnx(tiny_checkpoint, quant, path)
+        return Artifact("tiny-phi", "onnx", quant, path, path)
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def evaluation_data() -> Path:
     """The folder of evaluation sets and text: $EDGE_PHI_DATA, else ../shared/data beside the checkout."""
     root = Path(__file__).parents[1]

@@ -191,9 +191,7 @@ def _load(graph: Path, config: PhiConfig, threads: int) -> Any:
         or shapes["logits"][-1] != config.vocab_size
         or [value.name for value in session.get_overridable_initializers()] != ["logits_from"]
     ):
-        raise InvalidFile(
-            f"{graph}: its inputs and outputs are not those config.json asks for: convert the model again"
-        )
+        raise InvalidFile(f"{graph}: its inputs and outputs do not fit config.json: convert the model again")
     return session
 
 
