@@ -25,9 +25,7 @@ def tensor(name: str, shape: tuple[int, ...], kind: int, offset: int) -> bytes:
     return text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, kind, offset)
 
 
-def gguf(
-    entries: list[bytes], tensors: list[bytes], data: int = 0, version: int = 3, align: int = 32
-) -> bytes:
+def gguf(entries: list[bytes], tensors: list[bytes], data: int = 0, version: int = 3) -> bytes:
     head = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(entries)) + b"".join(entries + tensors)
     return head + b"\0" * (-len(head) % 32) + b"\0" * data
 
