@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from .figures import Report
-from .report import notes, printable, table_cells
+from .report import notes, printable, short, table_cells
 
 # The geometry of a plot, in SVG units: names, bars and values side by side.
 _WIDTH = 560
@@ -138,7 +138,7 @@ def _bar(bar: _Bar, place: int, most: float, is_baseline: bool) -> str:
         f'<rect class="{kind}" x="{_BARS_FROM}" y="{top}" width="{end - _BARS_FROM:.1f}" height="{_BAR}" rx="3"/>',
         f'<rect class="share" x="{_BARS_FROM}" y="{top}" width="{share_end - _BARS_FROM:.1f}" height="{_BAR}" rx="3"/>',
         *(f'<circle class="dot" cx="{_x(dot, most):.1f}" cy="{middle}" r="{_DOT}"/>' for dot in bar.dots),
-        f'<text class="value" x="496" y="{text_y}">{bar.value:.1f}</text>',
+        f'<text class="value" x="496" y="{text_y}">{short(bar.value)}</text>',
         f'<text class="value ratio" x="{_WIDTH}" y="{text_y}">{ratio}</text>',
     ]
     return f"<g>{''.join(parts)}</g>"

@@ -12,7 +12,11 @@ from rich.table import Table
 
 from .figures import Figures, Ratios, Report, agreeing_share
 
-# Wide enough for every column on one line where no terminal sets the width.
+# Columns that hold a figure and its ratio side by side; in fewer, one goes below the other, and a table of the standard
+# forms fits 80.
+_WIDE = 120
+
+# Where there is no terminal, nobody's lines are too long.
 _PLAIN_WIDTH = 160
 
 
@@ -26,22 +30,26 @@ def print_report(report: Report, console: Console | None = None) -> None:
     console = console or Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = _PLAIN_WIDTH
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    header, *rows = table_cells(report)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    header, *rows = cells = table_cells(report)
     for column, title in enumerate(header):
-        table.add_column(title, justify="left" if column == 0 else "right")
+        narrow = max(len(word) for row in cells for word in row[column].split())
+        table.add_column(
+            title, justify="left" if column == 0 else "right", overflow="fold",
+            max_width=narrow if console.width < _WIDE else None,
+        )  # fmt: skip
     for figures, row in zip(report.artifacts, rows, strict=True):
         table.add_row(*row, style="dim" if figures.name == report.baseline else None)
     console.print(table)
+    console.print()
     for line in notes(report):
         console.print(line, soft_wrap=True)
 
 
 def table_cells(report: Report) -> list[list[str]]:
-    """A header and a row for each form; a ratio to the baseline stands behind its figure, as in "12.5 (0.40x)"."""
-    tokens = report.ttft_prompt.tokens
+    """A header and a row for each form; a ratio to the baseline stands behind its figure, as in "12.5 0.40x"."""
     header = [
-        "form", "load ms", f"TTFT ms, {tokens} tokens", "prefill tokens/s", "decode tokens/s", "ITL p50/p95 ms",
+        "form", "load ms", "TTFT ms", "prefill tok/s", "decode tok/s", "ITL ms p50, p95",
         "peak RSS MB", "file MB", "same tokens",
     ]  # fmt: skip
     return [header, *(_row(figures, figures.name == report.baseline) for figures in report.artifacts)]
@@ -56,13 +64,15 @@ def notes(report: Report) -> list[str]:
     versions = sorted({figures.engine_version for figures in report.artifacts})
     bases = [figures.base_rss_bytes for figures in report.artifacts if figures.base_rss_bytes]
     lines = [
-        f"{report.model}; in brackets the ratio to {report.baseline}, the full-precision baseline."
+        f"{report.model}; marked x: the ratio to {report.baseline}, the full-precision baseline; same tokens: how "
+        "much of its greedy text comes before the first difference."
         if report.baseline
         else f"{report.model}; no full-precision form of it could be measured, so there are no ratios.",
         f"{machine.cpu}, {machine.cores} cores usable ({', '.join(machine.instruction_sets) or 'no named extensions'})"
         f"{memory}, {machine.system}, {machine.python}, edge-phi {machine.edge_phi}; {'; '.join(versions)}.",
         f"{' or '.join(map(str, threads))} threads; prompts of {prompts} tokens, {report.new_tokens} tokens decoded "
-        f"greedily after each; medians of {report.rounds} interleaved rounds, every form in a process of its own.",
+        f"greedily after each; TTFT and prefill are of the longest; medians of {report.rounds} "
+        "interleaved rounds, every form in a process of its own.",
     ]
     if bases:
         lines.append(f"Of each peak RSS, {max(bases) / 1e6:.0f} MB are the Python interpreter with numpy.")
@@ -76,23 +86,28 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
 
 
+def short(value: float) -> str:
+    """`value` with three digits that count, or with all before the point."""
+    return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f}"
+
+
 def _row(figures: Figures, is_baseline: bool) -> list[str]:
     ratios = None if is_baseline else figures.ratios
 
     def ratio(of: Callable[[Ratios], float | None]) -> str:
         value = of(ratios) if ratios else None
-        return "" if value is None else f" ({value:.2f}x)"
+        return "" if value is None else f" {value:.2f}x"
 
     peak = "unknown" if figures.peak_rss_bytes is None else f"{figures.peak_rss_bytes / 1e6:.0f}"
     agreement = None if is_baseline else figures.agreement
     return [
         printable(figures.name),
         f"{figures.load_ms:.0f}",
-        f"{figures.ttft_ms:.1f}{ratio(lambda ratios: ratios.ttft_ms)}",
+        f"{short(figures.ttft_ms)}{ratio(lambda ratios: ratios.ttft_ms)}",
         f"{figures.prefill_tokens_per_s:.0f}",
-        f"{figures.decode_tokens_per_s:.1f}{ratio(lambda ratios: ratios.decode_tokens_per_s)}",
-        f"{figures.itl_p50_ms:.1f}/{figures.itl_p95_ms:.1f}",
+        f"{short(figures.decode_tokens_per_s)}{ratio(lambda ratios: ratios.decode_tokens_per_s)}",
+        f"{short(figures.itl_p50_ms)}, {short(figures.itl_p95_ms)}",
         f"{peak}{ratio(lambda ratios: ratios.peak_rss_bytes)}",
-        f"{figures.file_bytes / 1e6:.1f}{ratio(lambda ratios: ratios.file_bytes)}",
-        "baseline" if is_baseline else f"{agreeing_share(agreement):.0%}" if agreement else "",
+        f"{short(figures.file_bytes / 1e6)}{ratio(lambda ratios: ratios.file_bytes)}",
+        "-" if is_baseline else f"{agreeing_share(agreement):.0%}" if agreement else "",
     ]

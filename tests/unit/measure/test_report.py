@@ -50,15 +50,24 @@ def test_the_table_has_a_line_a_form_and_says_what_it_means(report: Report) -> N
     lines = printed(report).splitlines()
     row = next(line for line in lines if "onnx:int4" in line)
     assert re.sub(r"\s{2,}", " | ", row.strip()) == (
-        "onnx:int4 | 12 | 40.0 (0.50x) | 8000 | 450.0 (4.50x) | 2.0/3.0 | 80 (0.25x) | 6.0 (0.12x) | 75%"
+        "onnx:int4 | 12 | 40.0 0.50x | 8000 | 450 4.50x | 2.00, 3.00 | 80 0.25x | 6.00 0.12x | 75%"
     )
     text = "\n".join(lines)
     for words in (
-        "TTFT ms, 300 tokens", "ratio to torch:float32, the full-precision baseline", "A CPU, 2 cores",
+        "prompts of 30, 300 tokens", "TTFT and prefill are of the longest",
+        "ratio to torch:float32, the full-precision baseline", "A CPU, 2 cores",
         "40 MB are the Python interpreter", "skipped gguf:q4_0: install it", "failed gguf:f16: killed by SIGSEGV",
     ):  # fmt: skip
         assert words in text
     assert "\x1b" not in text
+
+
+def test_eighty_columns_hide_nothing(report: Report) -> None:
+    out = io.StringIO()
+    print_report(report, Console(file=out, width=80, force_terminal=True, no_color=True, markup=False, emoji=False))
+    table = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue()).partition("phi-1-nano")[0]
+    assert "…" not in table and max(map(len, table.splitlines())) <= 80
+    assert {"torch:float32", "onnx:int4", "450", "4.50x", "2.00,", "3.00", "0.12x", "75%"} <= set(table.split())
 
 
 def test_json_keeps_every_figure_under_its_name_and_unit(report: Report) -> None:
