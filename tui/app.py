@@ -20,7 +20,8 @@ class EdgePhiApp(App[None]):
 
     TITLE = "edge-phi"
     CSS_PATH = "app.tcss"
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", "Quit", priority=True)]
+    # Without the priority that Textual gives it: keys typed before it come first.
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", "Quit")]
 
     def __init__(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -55,6 +56,8 @@ def _choice(model: str, artifact: Artifact) -> EngineChoice:
     def open_session() -> SessionLike:
         from edge_phi.completion.session import open_session
 
+        # Whichever engine comes first would pay for the import in its load figure.
+        importlib.import_module(f"edge_phi.runtimes.{artifact.engine}")
         return open_session(model, quant=artifact.name)
 
     return EngineChoice(artifact.model, artifact.engine, artifact.quant, open_session)

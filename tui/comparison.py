@@ -53,16 +53,21 @@ def compare(quantized: EngineView, baseline: EngineView) -> list[Figure]:
     ]
 
 
-def agreement(quantized: EngineView, baseline: EngineView) -> str:
-    """In words, how far both texts are the same; empty while there is nothing to compare."""
+def remarks(quantized: EngineView, baseline: EngineView) -> list[str]:
+    """In words, how far both texts are the same, and why a ratio is missing; none before both have answered."""
     ours, theirs = quantized.suggestion, baseline.suggestion
     if ours is None or theirs is None or quantized.ticket != baseline.ticket:
-        return ""
-    if ours.text == theirs.text:
+        return []
+    same_prefill = _Numbers.of(quantized).computed == _Numbers.of(baseline).computed
+    return [_agreement(ours.text, theirs.text), *([] if same_prefill else ["caches differ: TTFT has no ratio"])]
+
+
+def _agreement(ours: str, theirs: str) -> str:
+    if ours == theirs:
         return "same text"
-    pairs = zip(ours.text, theirs.text, strict=False)
-    agreed = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ours.text), len(theirs.text)))
-    return f"text differs after {agreed} of {len(ours.text)} characters"
+    pairs = zip(ours, theirs, strict=False)
+    agreed = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ours), len(theirs)))
+    return f"text differs after {agreed} of {len(ours)} characters"
 
 
 class _Numbers(NamedTuple):

@@ -43,12 +43,12 @@ class EditorScreen(Screen[None], inherit_bindings=False):
     """Edits one document with two engines: the quantized one suggests, the baseline is timed on the same prompt."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save", "Save", priority=True),
+        Binding("ctrl+s", "save", "Save"),
         # Terminals send NUL for Ctrl+Space, which is also Ctrl+@; some keep it for themselves, hence Ctrl+N.
-        Binding("ctrl+n,ctrl+space,ctrl+@", "suggest", "Suggest", priority=True),
-        Binding("ctrl+q", "app.quit", "Quit", priority=True),
-        Binding("tab", "accept", "Accept", priority=True),
-        Binding("escape", "dismiss_suggestion", "Dismiss", priority=True),
+        Binding("ctrl+n,ctrl+space,ctrl+@", "suggest", "Suggest"),
+        Binding("ctrl+q", "app.quit", "Quit"),
+        Binding("tab", "accept", "Accept"),
+        Binding("escape", "dismiss_suggestion", "Dismiss"),
     ]
 
     @dataclass

@@ -170,13 +170,17 @@ class CodeEditor(TextArea):
         super().redo()
 
     async def _on_key(self, event: events.Key) -> None:
-        if event.key == "enter" and not self.read_only:
-            event.stop()
-            event.prevent_default()
+        """Run what the key is bound to here and now.
+
+        Textual looks for bindings only once a key has bubbled up to the app, and by then the editor may have typed the
+        keys after it: on a busy machine Backspace would delete the wrong character.
+        """
+        enter = event.key == "enter" and not self.read_only
+        if enter:
             self._restart_blink()
             self._replace_via_keyboard("\n" + self._next_indentation(), *self.selection)
-        elif event.key == "escape":  # TextArea would move the focus away
-            event.stop()
+        if enter or await self.app._check_bindings(event.key) or event.key == "escape":
+            event.stop()  # and TextArea, which would move the focus at Esc, does not see it
             event.prevent_default()
 
     def _next_indentation(self) -> str:

@@ -11,7 +11,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from ..characters import one_line
-from ..comparison import EngineView, agreement, compare
+from ..comparison import EngineView, compare, remarks
 
 _NAME_WIDTH = 9
 _COLUMN_WIDTH = 8
@@ -23,8 +23,9 @@ class LatencyPanel(Widget):
     COMPONENT_CLASSES: ClassVar[set[str]] = {
         "latency-panel--heading",
         "latency-panel--label",
-        "latency-panel--ratio",
-        "latency-panel--agreement",
+        "latency-panel--gain",
+        "latency-panel--loss",
+        "latency-panel--remark",
     }
 
     quantized: reactive[EngineView] = reactive(EngineView("", ""))
@@ -38,19 +39,20 @@ class LatencyPanel(Widget):
     def render(self) -> Text:
         """A table of both engines' figures."""
         # Across the bottom, a border stands above the table and has room for two more things.
-        words = [self._model, agreement(self.quantized, self.baseline)]
-        self.border_title = Content(" - ".join(filter(None, words)))
+        self.border_title = Content(" - ".join([self._model, *remarks(self.quantized, self.baseline)]))
         lines = self._upright_lines() if self.upright else self._flat_lines()
         return Text("\n", no_wrap=True, overflow="ellipsis").join(lines)
 
     def _upright_lines(self) -> list[Text]:
-        label, ratio = self._style("label"), self._style("ratio")
+        label = self._style("label")
         views = (self.quantized, self.baseline)
         width = max(_COLUMN_WIDTH, (self.size.width - _NAME_WIDTH - _COLUMN_WIDTH) // 2)
 
         def row(name: str, cells: tuple[str, str], last: str = "", style: Style | None = None) -> Text:
             texts = [(f"{cell:>{width}}", style or Style()) for cell in cells]
-            return Text.assemble((f"{name:<{_NAME_WIDTH}}", label), *texts, (f"{last:>{_COLUMN_WIDTH}}", ratio))
+            return Text.assemble(
+                (f"{name:<{_NAME_WIDTH}}", label), *texts, (f"{last:>{_COLUMN_WIDTH}}", self._ratio_style(last))
+            )
 
         lines = [
             Text(self._model, self._style("heading")),
@@ -61,25 +63,29 @@ class LatencyPanel(Widget):
             Text(),
         ]
         lines += [row(name, (ours, theirs), ratio) for name, ours, theirs, ratio in compare(*views)]
-        return [*lines, Text(), Text(agreement(*views), self._style("agreement"))]
+        return [*lines, Text(), *(Text(remark, self._style("remark")) for remark in remarks(*views))]
 
     def _flat_lines(self) -> list[Text]:
-        label, ratio = self._style("label"), self._style("ratio")
+        label = self._style("label")
         views = (self.quantized, self.baseline)
         figures = [figure for figure in compare(*views) if figure.label != "tokens" or self.size.width >= 72]
 
-        def row(name: str, cells: list[str], style: Style | None = None) -> Text:
-            first = (f"{name:<{_NAME_WIDTH}}", label if style is None else style)
-            return Text.assemble(first, *((f"{cell:>{_COLUMN_WIDTH}}", style or Style()) for cell in cells))
+        def row(name: str, cells: list[tuple[str, Style]]) -> Text:
+            texts = ((f"{cell:>{_COLUMN_WIDTH}}", style) for cell, style in cells)
+            return Text.assemble((f"{name:<{_NAME_WIDTH}}", label), *texts)
 
         states = "  ".join(f"{view.engine} {view.quant}: {view.state}" for view in views)
         return [
             Text(states, self._style("heading")),
-            row("", [figure.label for figure in figures], label),
-            row(views[0].quant, [figure.quantized for figure in figures]),
-            row(views[1].quant, [figure.baseline for figure in figures]),
-            row("ratio", [figure.ratio for figure in figures], ratio),
+            row("", [(figure.label, label) for figure in figures]),
+            row(views[0].quant, [(figure.quantized, Style()) for figure in figures]),
+            row(views[1].quant, [(figure.baseline, Style()) for figure in figures]),
+            row("ratio", [(figure.ratio, self._ratio_style(figure.ratio)) for figure in figures]),
         ]
+
+    def _ratio_style(self, ratio: str) -> Style:
+        loses = ratio.endswith("x") and float(ratio[:-1]) < 1
+        return self._style("loss" if loses else "gain")
 
     def _style(self, name: str) -> Style:
         return self.get_component_rich_style(f"latency-panel--{name}", partial=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from textual import events
 from textual.widgets import Input
 
 from edge_phi.cli import main
@@ -132,6 +133,18 @@ async def test_keys_are_handled_while_both_engines_are_at_work(stage: Stage) -> 
         assert stage.lines()[:2] == ["x = ytyped", "more"]
         assert len(stage.baseline.prompts) == 1  # and both are still in the calls they were in
         assert not stage.quantized.gate.is_set()
+
+
+async def test_keys_that_come_faster_than_they_are_handled_keep_their_order(stage: Stage, tmp_path: Path) -> None:
+    stage.say("42")
+    path = tmp_path / "file.py"
+    path.write_text("x")
+    async with stage.open(path):
+        burst = ["end", "enter", "y", "backspace", "z", "left", "w", "end", "tab", "v", "ctrl+s"]
+        for key in burst:
+            stage.app.post_message(events.Key(key, key if len(key) == 1 else None))
+        await stage.until(lambda: path.read_text() != "x")
+        assert path.read_text() == "x\nwz  v"
 
 
 async def test_without_a_baseline_there_is_one_column_of_figures(stage: Stage) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge_phi.completion.session import Suggestion, Timing
-from edge_phi.tui.comparison import EngineView, Figure, agreement, compare
+from edge_phi.tui.comparison import EngineView, Figure, compare, remarks
 
 FAST = Suggestion("a + b", 5, "stop", "nano", "onnx", "int4", Timing(100.0, 10.0, 50.0, 90.0, 212, 180))
 SLOW = Suggestion("a + b", 5, "stop", "nano", "onnx", "float32", Timing(12_000.0, 30.0, 125.0, 30.0, 212, 180))
@@ -45,9 +45,11 @@ def test_figures_that_are_not_there_yet_are_dashes() -> None:
     assert ratios(*views(no_token)).keys() == {"load", "total"}
 
 
-def test_agreement_is_told_in_words() -> None:
-    assert agreement(*views()) == "same text"
-    assert agreement(*views(replace(SLOW, text="a - b"))) == "text differs after 2 of 5 characters"
-    assert agreement(*views(replace(SLOW, text="a"))) == "text differs after 1 of 5 characters"
-    assert agreement(*views(ticket=2)) == ""
-    assert agreement(*views(None)) == ""
+def test_remarks_say_in_words_what_the_figures_cannot() -> None:
+    assert remarks(*views()) == ["same text"]
+    assert remarks(*views(replace(SLOW, text="a - b"))) == ["text differs after 2 of 5 characters"]
+    assert remarks(*views(replace(SLOW, text="a"))) == ["text differs after 1 of 5 characters"]
+    other_cache = replace(SLOW, timing=replace(SLOW.timing, cached_tokens=0))
+    assert remarks(*views(other_cache)) == ["same text", "caches differ: TTFT has no ratio"]
+    assert remarks(*views(ticket=2)) == []
+    assert remarks(*views(None)) == []
