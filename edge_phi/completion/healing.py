@@ -19,10 +19,10 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from ..tokenizer import Tokenizer
 
-# The last piece of a text as GPT-2's pre-tokenizer cuts it: letters, digits or other signs, with the space before them.
-# A longer run (a ruler of dashes) is healed in its last 16 characters, which is as good.
-_LAST_WORD = re.compile(r"(?: ?[^\W\d_]{1,16}| ?\d{1,16}| ?(?:[^\w\s]|_){1,16})\Z")
-_LONGEST_WORD = 17
+# The last piece of a text as GPT-2's pre-tokenizer cuts it: letters, digits or other signs; and the white space before
+# it, whose last space may belong to it. Of a longer run, such as a ruler of dashes, the end is as good.
+_LAST_WORD = re.compile(r"\s{0,64}(?:[^\W\d_]{1,32}|\d{1,32}|(?:[^\w\s]|_){1,32})\Z")
+_LONGEST = 64 + 32
 _MAX_WHITE_SPACE = 64  # characters; more than that is part of the prompt
 
 
@@ -59,7 +59,7 @@ def split_typed(text: str) -> tuple[str, str]:
     if len(text) - len(read) > _MAX_WHITE_SPACE:
         return text, ""
     if len(read) == len(text):
-        match = _LAST_WORD.search(text, max(0, len(text) - _LONGEST_WORD))
+        match = _LAST_WORD.search(text, max(0, len(text) - _LONGEST))
         read = text[: match.start()] if match else text
     return read, text[len(read) :]
 

@@ -57,9 +57,12 @@ class PromptBuilder:
             before = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", before)
         text, typed = split_typed(before)
         head, healing = heal(typed, self._tokenizer, self._vocabulary)
+        healed = len(head) + len(healing.choices)
+        if healed > self._context_length // 8:  # a word of emoji, or a context that is tiny
+            text, head, healing, healed = before, [], Healing(), 0
         budget = self._context_length - min(max_tokens, self._context_length // 2)
         # One for the end of text. What healing takes differs from key to key, and the left edge must not follow it.
-        budget -= 1 + max(_HEALING_TOKENS, len(head) + len(healing.choices))
+        budget -= 1 + max(_HEALING_TOKENS, healed)
         if budget < _MIN_BUDGET:
             raise InvalidCall(f"a context of {self._context_length} tokens is too short to complete in")
         return Prompt((*self._window(text, budget), *head), healing)
