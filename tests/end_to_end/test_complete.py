@@ -134,6 +134,15 @@ def test_a_terminal_gets_no_commands_and_a_pipe_gets_the_text(learned: Callable[
     assert shown == " '\N{REPLACEMENT CHARACTER}[31m" + "\N{REPLACEMENT CHARACTER}" * 2 + "'\r\n"
 
 
+def test_a_terminal_as_input_is_not_waited_for(learned: Callable[..., list[str]]) -> None:
+    terminal, its_end = pty.openpty()
+    done = subprocess.run(learned(DOCUMENT, "complete"), stdin=its_end, capture_output=True, timeout=300)
+    os.close(terminal)
+    os.close(its_end)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr == b"edge-phi: no file: give one, or send the text to standard input\n"
+
+
 def started(command: list[str]) -> subprocess.Popen[bytes]:
     """The process, once its first text has come."""
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import SAMPLE_TEXT
 
+import edge_phi
 from edge_phi.completion.decode import DecodeSettings, Step, decode
 from edge_phi.completion.session import Session, open_session
 from edge_phi.errors import EdgePhiError
@@ -146,3 +147,15 @@ def test_a_seed_repeats_a_sampled_text(session: Callable[[], Session]) -> None:
 
     assert sampled(1) == sampled(1)
     assert len({sampled(seed) for seed in range(4)}) > 1
+
+
+def test_the_public_names_complete(tiny_onnx: Callable[[str], Artifact]) -> None:
+    folder = tiny_onnx("int4").path
+    before = SAMPLE_TEXT[:300]
+    with edge_phi.open_model(folder, quant="int4", threads=1) as opened:
+        suggestion = opened.complete(before)
+    assert isinstance(suggestion, edge_phi.Suggestion)
+    assert (suggestion.runtime, suggestion.quant) == ("onnx", "int4")
+    assert edge_phi.complete(before, model=folder).text == suggestion.text
+    with pytest.raises(edge_phi.InvalidCall, match="nothing-here"):
+        edge_phi.open_model("nothing-here")
