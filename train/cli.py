@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from .recipe import Recipe
 
 
+app = typer.Typer(add_completion=False)
+
+
+@app.command("train", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def train(
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or a .toml file of your own.")],
