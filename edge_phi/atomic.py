@@ -80,6 +80,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         partial.chmod(0o777 & ~_umask())
         for file in partial.rglob("*"):
             if file.is_file():
+                file.chmod(0o666 & ~_umask())  # whatever wrote it may have kept it private
                 with file.open("rb") as written:
                     os.fsync(written.fileno())
         if path.exists():
