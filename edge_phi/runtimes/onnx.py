@@ -48,6 +48,7 @@ class OnnxRuntime:
         Raises:
             InvalidCall: no such folder, or fewer than one thread.
             InvalidFile: a file of it is missing, damaged or truncated, or the graph is not of our making.
+            EdgePhiError: there is no memory for its cache.
         """
         config = _checked(artifact)
         threads = usable_cores() if threads is None else threads
@@ -69,7 +70,13 @@ class OnnxRuntime:
         shape = (1, config.num_attention_heads, self.info.context_length, config.head_dim)
         for layer in range(config.num_hidden_layers):
             for part in ("key", "value"):
-                self._cache.append(np.zeros(shape, np.float32))  # takes no memory until it is written over
+                try:
+                    self._cache.append(np.zeros(shape, np.float32))  # takes no memory until it is written over
+                except MemoryError as error:
+                    raise EdgePhiError(
+                        f"{artifact.path}: no memory for a context of {self.info.context_length} tokens: "
+                        "lower max_position_embeddings in config.json"
+                    ) from error
                 buffer = onnxruntime.OrtValue.ortvalue_from_numpy(self._cache[-1])
                 self._binding.bind_ortvalue_input(f"past_key_values.{layer}.{part}", buffer)
                 self._binding.bind_ortvalue_output(f"present.{layer}.{part}", buffer)
@@ -92,7 +99,7 @@ class OnnxRuntime:
                     self.length += len(part)
         except BaseException as error:
             self.length = start
-            if isinstance(error, Cancelled | EdgePhiError) or not isinstance(error, Exception):
+            if isinstance(error, EdgePhiError) or not isinstance(error, Exception):
                 raise
             if cancel and cancel.is_set():
                 raise Cancelled("cancelled while reading the prompt") from error

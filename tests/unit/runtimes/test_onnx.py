@@ -259,6 +259,15 @@ def test_a_context_longer_than_the_graphs_fails_in_one_line(
         runtime.extend([7] * 600)
     assert "\n" not in str(caught.value)
     assert runtime.length == 0
+    (folder / "config.json").write_text(json.dumps({**config, "max_position_embeddings": 2**24}))
+    resource = pytest.importorskip("resource", reason="this system cannot limit a process's memory")
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (2**35, limits[1]))
+    try:
+        with pytest.raises(EdgePhiError, match="no memory for a context of 16777216 tokens"):
+            OnnxRuntime(Artifact("longer", "onnx", "int4", folder, folder), threads=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 LOAD_AND_RUN = """
