@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 
 from .. import gguf_model
 from ..checkpoint import CONFIG_FILE, read_config
-from ..cores import usable_cores
 from ..errors import EdgePhiError, InvalidFile, MissingExtra
 from ..gguf_header import read_gguf_header
 from ..store import Artifact, Model, load_tokenizer_for
 from ..tokenizer import Tokenizer
 from .figures import Figures, NotMeasured, Prompt, Report, against, agreement, figures_of
 from .forms import in_report_order
-from .machine import this_machine
+from .machine import busy_line, this_machine
 from .progress import Progress
 from .prompts import PROMPTS
 from .worker import Job, Measurement, measure
@@ -60,8 +59,10 @@ def run_bench(
     artifacts = in_report_order(model.artifacts)
     tokenizer = load_tokenizer_for(artifacts[0])
     prompts = _encode(tokenizer, _context_length(artifacts[0]), settings.new_tokens)
-    threads = usable_cores()
-    jobs = [Job(artifact, tuple(prompts.values()), settings.new_tokens, threads) for artifact in artifacts]
+    machine = this_machine()
+    if machine.busy:
+        progress.note(busy_line(machine))
+    jobs = [Job(artifact, tuple(prompts.values()), settings.new_tokens, machine.cores) for artifact in artifacts]
     found, refused = _interleave(jobs, settings.rounds, measure, progress)
     if not found:
         raise EdgePhiError(f"{model.name}: not one of its forms could be measured: see the reasons above")
@@ -86,7 +87,7 @@ def run_bench(
         rounds=settings.rounds,
         new_tokens=settings.new_tokens,
         prompts=tuple(Prompt(name, len(prompt)) for name, prompt in prompts.items()),
-        machine=this_machine(),
+        machine=machine,
         artifacts=tuple(figures),
         skipped=(*skipped, *without_engine),
         failed=tuple(_left(job, error) for job, error in refused if not isinstance(error, MissingExtra)),

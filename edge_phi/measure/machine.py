@@ -33,7 +33,7 @@ _SYSCTL_TIMEOUT_S = 5
 
 @dataclass(frozen=True)
 class Machine:
-    """The computer, the system and the versions behind a set of figures."""
+    """The computer, the system and the versions behind a set of figures, as they were before it was measured."""
 
     cpu: str
     cores: int  # usable by this process, as `cores.usable_cores`
@@ -43,6 +43,12 @@ class Machine:
     python: str
     edge_phi: str
     engines: dict[str, str]  # package -> version, those that are installed
+    load_average: float | None  # processes that wanted a core in the minute before; None where the system does not say
+
+    @property
+    def busy(self) -> bool:
+        """Others have so much to do that timings are theirs as much as ours."""
+        return self.load_average is not None and self.load_average > self.cores / 2
 
 
 def this_machine() -> Machine:
@@ -61,6 +67,15 @@ def this_machine() -> Machine:
             for package in packages
             if (version := _version(package))
         },
+        load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    )
+
+
+def busy_line(machine: Machine) -> str:
+    """What a reader should know about the figures of a `busy` machine."""
+    return (
+        f"This machine was busy with something else (load average {machine.load_average:.1f} on {machine.cores} "
+        "cores): measure again when it is idle."
     )
 
 

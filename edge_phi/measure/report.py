@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from .figures import Figures, Ratios, Report, agreeing_share
+from .machine import busy_line
 
 # Columns that hold a figure and its ratio side by side; in fewer, one goes below the other, and a table of the standard
 # forms fits 80.
@@ -76,6 +77,8 @@ def notes(report: Report) -> list[str]:
     ]
     if bases:
         lines.append(f"Of each peak RSS, {max(bases) / 1e6:.0f} MB are the Python interpreter with numpy.")
+    if machine.busy:
+        lines.append(busy_line(machine))
     lines += [f"skipped {one.name}: {one.reason}" for one in report.skipped]
     lines += [f"failed {one.name}: {one.reason}" for one in report.failed]
     return [printable(line) for line in lines]

@@ -118,7 +118,8 @@ def test_the_command_prints_one_json_document(onnx_folder: Path) -> None:
     assert len(found["artifacts"][0]["rounds"]) == 3 and found["new_tokens"] == 64
     assert found["baseline"] is None and found["artifacts"][0]["ratios"] is None
     # Not a terminal: a line for the form that is finished, and no control characters.
-    assert done.stderr.startswith("onnx:int4: TTFT ") and done.stderr.count("\n") == 1
+    [line] = [line for line in done.stderr.splitlines() if "machine was busy" not in line]
+    assert line.startswith("onnx:int4: TTFT ")
     assert "\x1b" not in done.stderr + done.stdout
 
 

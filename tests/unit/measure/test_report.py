@@ -5,6 +5,7 @@ import io
 import json
 import platform
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def figures(name: str, decode: float, *, ratio: float = 1.0, peak: int | None = 
 
 @pytest.fixture
 def report() -> Report:
-    machine = Machine("A CPU", 2, ("AVX2",), 8_000_000_000, "An OS, x86_64", "CPython 3", "0.1.0", {})
+    machine = Machine("A CPU", 2, ("AVX2",), 8_000_000_000, "An OS, x86_64", "CPython 3", "0.1.0", {}, 0.9)
     return Report(
         "phi-1-nano", "torch:float32", 3, 64, (Prompt("function", 30), Prompt("module", 300)), machine,
         (figures("torch:float32", 100.0), figures("onnx:int4", 450.0, ratio=4.5)),
@@ -60,6 +61,12 @@ def test_the_table_has_a_line_a_form_and_says_what_it_means(report: Report) -> N
     ):  # fmt: skip
         assert words in text
     assert "\x1b" not in text
+
+
+def test_a_busy_machine_is_said_to_be(report: Report) -> None:
+    busy = replace(report, machine=replace(report.machine, load_average=1.1))
+    assert "busy" not in printed(report)
+    assert "busy with something else (load average 1.1 on 2 cores)" in printed(busy) and "busy" in to_html(busy)
 
 
 def test_eighty_columns_hide_nothing(report: Report) -> None:
