@@ -69,7 +69,7 @@ class Task:
 def show(value: object) -> str:
     """`repr`, with the elements of sets in sorted order, so that it does not depend on the hash seed."""
     if isinstance(value, (set, frozenset)):
-        return "{" + ", ".join(sorted(map(show, value))) + "}" if value else "set()"
+        return "{" + ", ".join(map(show, sorted(value))) + "}" if value else "set()"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{show(k)}: {show(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
