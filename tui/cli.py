@@ -32,7 +32,7 @@ def open_editor(
     from .document import Document, open_document
 
     document = open_document(file) if file is not None else Document()
-    quantized, baseline = _engines(model, quant or None)
+    quantized, baseline = choose_engines(model, quant or None)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):  # where Textual reads keys and draws
         raise InvalidCall("the editor needs a terminal: use 'edge-phi complete' in a pipe")
     app = EdgePhiApp(document, quantized, baseline)
@@ -41,7 +41,7 @@ def open_editor(
         raise typer.Exit(app.return_code)
 
 
-def _engines(model: str, quant: str | None) -> tuple[EngineChoice, EngineChoice | None]:
+def choose_engines(model: str, quant: str | None) -> tuple[EngineChoice, EngineChoice | None]:
     """What suggests, and what it is compared with; only looked up, for loading takes a while."""
     found = find_model(model)
     artifact, baseline = found.artifact(quant), found.baseline()

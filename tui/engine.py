@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge_phi.completion.session import Suggestion
 
 _REPORT_INTERVAL_NS = 40_000_000  # text is reported at most 25 times a second, however fast tokens come
+WARM_UP_PROMPT = "#"
 _CLOSE_SECONDS = 5.0  # a load cannot be interrupted; past this the daemon thread is left to the interpreter's exit
 
 
@@ -131,10 +132,11 @@ class Engine:
     def cancel(self) -> None:
         """Stop the work that is going on; returns at once."""
         with self._changed:
-            for request in (self._waiting, self._running):
-                if request is not None:
-                    request.cancel.set()
-            self._waiting = None
+            if self._running is not None:
+                self._running.cancel.set()
+            dropped, self._waiting = self._waiting, None
+        if dropped is not None:
+            self._report(Stopped(dropped.ticket))
 
     def close(self) -> None:
         """Stop, free the model and end the thread."""
@@ -148,6 +150,7 @@ class Engine:
     def _run(self) -> None:
         try:
             session = self._open_session()
+            _warm_up(session)
         except Exception as error:
             self._report(LoadFailed(_reason(error)))
             return
@@ -188,6 +191,12 @@ class Engine:
         else:
             cancelled = suggestion.finish == "cancelled"
             self._report(Stopped(request.ticket) if cancelled else Finished(request.ticket, suggestion))
+
+
+def _warm_up(session: SessionLike) -> None:
+    """Decode one token: what the first call of a process and of a session sets up is charged to no suggestion."""
+    enough = threading.Event()
+    session.complete(WARM_UP_PROMPT, cancel=enough, on_step=lambda step: enough.set())
 
 
 def _reason(error: Exception) -> str:

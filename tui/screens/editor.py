@@ -233,6 +233,8 @@ class EditorScreen(Screen[None], inherit_bindings=False):
                 self._load_failure = event.line
                 self.title_bar.state = "no model"
                 self.editor.drop_ghost()
+            else:
+                del self._engines[view]  # never asked again
             self._complain(event.line)
         elif self._request is None or event.ticket != self._request.ticket:
             if view == "baseline" and isinstance(event, Stopped):

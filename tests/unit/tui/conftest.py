@@ -14,7 +14,7 @@ from edge_phi.completion.decode import Step
 from edge_phi.completion.session import Suggestion, Timing
 from edge_phi.tui.app import EdgePhiApp
 from edge_phi.tui.document import Document, open_document
-from edge_phi.tui.engine import EngineChoice
+from edge_phi.tui.engine import WARM_UP_PROMPT, EngineChoice
 from edge_phi.tui.screens.editor import EditorScreen
 from edge_phi.tui.widgets.code_editor import CodeEditor
 
@@ -49,11 +49,14 @@ class ScriptedSession:
         on_step: Callable[[Step], None] | None = None,
     ) -> Suggestion:
         assert cancel and on_step
-        self.prompts.append((before, after))
-        pieces = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if before == WARM_UP_PROMPT:
+            pieces = ["warm"]
+        else:
+            self.prompts.append((before, after))
+            pieces = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         finish = "stop"
         for token, piece in enumerate(pieces):
-            while not self.gate.wait(0.005):
+            while before != WARM_UP_PROMPT and not self.gate.wait(0.005):
                 if cancel.is_set() and not self.stubborn:
                     break
             if cancel.is_set() and not self.stubborn:

@@ -155,6 +155,9 @@ async def test_without_a_baseline_there_is_one_column_of_figures(stage: Stage) -
         await stage.until(lambda: stage.screen.panel.baseline.state == "failed")
         assert stage.lines()[0] == "x = 42"
         assert stage.messages() == ["model.onnx: missing: get the model again"]
+        await stage.ask(line=1, column=5)
+        assert stage.lines()[0] == "x = 42"
+        assert stage.screen.panel.baseline.state == "failed" and len(stage.messages()) == 1
 
 
 async def test_a_model_that_cannot_be_loaded_leaves_an_editor(stage: Stage, tmp_path: Path) -> None:
