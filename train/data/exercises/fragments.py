@@ -112,6 +112,9 @@ def negated(expr: str) -> str:
         if isinstance(tree.ops[0], ast.In):
             at = _find(expr, left)
             return expr[:at] + expr[at:].replace(" in ", " not in ", 1)
+        if isinstance(tree.ops[0], ast.NotIn):
+            at = _find(expr, left)
+            return expr[:at] + expr[at:].replace(" not in ", " in ", 1)
         at = _find(expr, left)
         for sign in sorted(swap, key=len, reverse=True):
             if expr[at:].lstrip(") ").startswith(f"{sign} "):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from .fragments import wrapped
+from .fragments import negated, wrapped
 from .scene import Scene, draw_pred, draw_scene, phrases
 from .task import Param, Task, lines
 
@@ -251,7 +251,7 @@ def test(random: Random) -> Task:
         (f"all_{s.tail}", f"all_{p.name}", f"is_all_{p.name}"), "bool",
         (f"return True if all {whose} {p.plural}, otherwise False",
          f"check whether every {d.singular} {d.where} {p.singular}"),
-        (lines(head, f"    if not ({s.when(p)}):", "        return False", "return True"),
+        (lines(head, f"    if {negated(s.when(p))}:", "        return False", "return True"),
          f"return all({s.when(p)} for {d.var} in {d.iterable})"),
         "all", (note,) if random.random() < 0.6 else (),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from random import Random
 
 from . import derived, domains
 from .domains import Domain
-from .fragments import Attr, Pred, both, compose, lift, negate
+from .fragments import Attr, Pred, both, compose, lift, negate, negated
 from .numeric import count_preds, number_attrs, number_preds
 from .task import Param, Task
 
@@ -94,7 +94,7 @@ class Scene:
         if self.random.random() < 0.15:
             return [
                 head,
-                f"    if not ({self.when(self.pred)}):",
+                f"    if {negated(self.when(self.pred))}:",
                 "        continue",
                 *("    " + line for line in body),
             ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from .fragments import wrapped
+from .fragments import negated, wrapped
 from .scene import Scene, draw_attr, draw_pred, draw_scene, phrases
 from .task import Param, Task, lines
 
@@ -23,7 +23,7 @@ def prefix(random: Random) -> Task:
              f" this condition: the {d.singular} {s.pred.singular}",
              f"return the longest run of {d.plural} at the start of {_source(s)} in which every {d.singular}"
              f" {s.pred.singular}, as a list"),
-            (lines("result = []", head, f"    if not ({c}):", "        break", f"    result.append({d.x})",
+            (lines("result = []", head, f"    if {negated(c)}:", "        break", f"    result.append({d.x})",
                    "return result"),
              f"return list(itertools.takewhile(lambda {d.x}: {c}, {d.iterable}))" if "," not in d.var else
              lines("result = []", head, f"    if {c}:", f"        result.append({d.x})", "    else:",
