@@ -54,9 +54,12 @@ def make_missing(name: str, progress: Progress) -> tuple[Model, tuple[NotMeasure
         for form in missing:
             progress.note(f"{form}: not made yet: making it in {folder}")
             try:
-                process.run(process.python(_CONVERT, "convert", name, "--to", form, "--out", os.fspath(folder)))
+                arguments = ["convert", "--to", form, "--out", os.fspath(folder), "--", name]
+                process.run(process.python(_CONVERT, *arguments))
             except EdgePhiError as error:
-                left.append(NotMeasured(form, f"could not be made: {str(error).removeprefix('edge-phi: ')}"))
+                # As in all that a report publishes, no path of this machine.
+                reason = str(error).removeprefix("edge-phi: ").replace(f"{folder}{os.sep}", "")
+                left.append(NotMeasured(form, f"could not be made: {reason}"))
         model = find_model(name)
     else:
         left = [NotMeasured(form, f"not made yet: 'edge-phi convert {name} --to {form}' makes it") for form in missing]

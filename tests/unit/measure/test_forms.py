@@ -33,10 +33,10 @@ class Converter:
     def __call__(self, command: Sequence[str], *, stdin: str = "") -> str:
         arguments = list(command[command.index("convert") :])
         self.calls.append(arguments)
-        form, folder = arguments[3], Path(arguments[5])
-        if form == self.fails_at:
-            raise EdgePhiError("edge-phi: install edge-phi[convert]")
+        form, folder = arguments[2], Path(arguments[4])
         format_, quant = form.split(":")
+        if form == self.fails_at:
+            raise EdgePhiError(f"edge-phi: {folder}/tiny.{quant}.gguf: install edge-phi[convert]")
         file = {
             "gguf": f"tiny.{quant}.gguf",
             "onnx": "model.onnx" if quant == "float32" else f"onnx-{quant}/model.onnx",
@@ -59,7 +59,7 @@ def test_missing_forms_of_a_small_model_are_made_and_named(stored: Path, monkeyp
     converter, notes = Converter(monkeypatch), Notes()
     model, left = make_missing("tiny", notes)
     wanted = [form for form in TO_MAKE if form != "gguf:f16"]
-    assert converter.calls == [["convert", "tiny", "--to", form, "--out", str(stored)] for form in wanted]
+    assert converter.calls == [["convert", "--to", form, "--out", str(stored), "--", "tiny"] for form in wanted]
     assert notes == [f"{form}: not made yet: making it in {stored}" for form in wanted]
     assert [one.name for one in in_report_order(model.artifacts)] == list(STANDARD_FORMS)
     assert left == ()
@@ -71,7 +71,7 @@ def test_a_model_named_by_its_path_stays_in_one_place(
     elsewhere = write_tiny_checkpoint(tmp_path / "elsewhere", layers=1)
     converter = Converter(monkeypatch)
     model, _ = make_missing(str(elsewhere), Notes())
-    assert {call[5] for call in converter.calls} == {str(elsewhere)}
+    assert {call[4] for call in converter.calls} == {str(elsewhere)}
     assert len(model.artifacts) == len(STANDARD_FORMS)
 
 
@@ -79,8 +79,10 @@ def test_a_form_that_cannot_be_made_is_left_with_the_reason(stored: Path, monkey
     Converter(monkeypatch, fails_at="gguf:q8_0")
     notes = Notes()
     model, left = make_missing("tiny", notes)
-    assert [(one.name, one.reason) for one in left] == [("gguf:q8_0", "could not be made: install edge-phi[convert]")]
-    assert notes[-1] == "gguf:q8_0: could not be made: install edge-phi[convert]"
+    assert [(one.name, one.reason) for one in left] == [
+        ("gguf:q8_0", "could not be made: tiny.q8_0.gguf: install edge-phi[convert]")
+    ]
+    assert notes[-1] == "gguf:q8_0: could not be made: tiny.q8_0.gguf: install edge-phi[convert]"
     assert len(model.artifacts) == len(STANDARD_FORMS) - 1
 
 
