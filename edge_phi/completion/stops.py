@@ -7,7 +7,7 @@ stays. Rules never see text that the user typed as part of the completion.
 Which rules apply depends on the cursor. With code right of it, one line, without a repetition of that code. Else the
 block: it ends before a line that is indented less than the statement at the cursor; where that statement opens a block
 itself, or stands at the top level, also before the next statement beside it. And always: a line that is below the
-cursor already, and lines that repeat in a loop.
+cursor already, and lines or words that repeat in a loop.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def stop_rules(before: str, after: str) -> tuple[StopRule, ...]:
     """The rules for a cursor between `before` and `after`, Python code with "\\n" for newlines."""
     right = after.split("\n", 1)[0].strip()
     if right:
-        return (one_line(right),)
+        return (one_line(right), stutter)
     below = next((line.strip() for line in after.split("\n") if line.strip()), "")
-    return (block(before), line_below(before, below), loop) if below else (block(before), loop)
+    return (block(before), line_below(before, below), loop, stutter) if below else (block(before), loop, stutter)
 
 
 def judge(rules: Sequence[StopRule], text: str, *, ended: bool) -> Verdict:
@@ -100,6 +100,30 @@ def loop(text: str, ended: bool) -> Verdict:
         if repeated >= 2 * period:
             return Verdict(kept, stop=True)
         if not ended and lines[-period].startswith(partial):
+            sure = min(sure, kept)
+    return Verdict(sure)
+
+
+_LONGEST_STUTTER = 40  # characters of what is repeated
+_LITTLE_STUTTER = 24  # characters of repetition that are shown, for code has as much, as in [0, 0, 0, 0, 0, 0, 0, 0]
+_STUTTER = 2 * _LITTLE_STUTTER
+
+
+def stutter(text: str, ended: bool) -> Verdict:
+    """End when the same few words come again and again on one line. Small models do this, too."""
+    line = text[text.rfind("\n") + 1 :]
+    sure = len(text)
+    for period in range(2, min(_LONGEST_STUTTER, len(line) // 2) + 1):
+        repeated = 0  # characters at the end that are the same as those a period before
+        while repeated < len(line) - period and line[-1 - repeated] == line[-1 - repeated - period]:
+            repeated += 1
+        shown = period * max(2, -(-_LITTLE_STUTTER // period))
+        if repeated < shown or len(set(line[-period:])) == 1:  # a ruler of one sign is no stutter
+            continue
+        kept = len(text) - repeated + shown
+        if repeated >= max(_STUTTER, 3 * period):
+            return Verdict(kept, stop=True)
+        if not ended:
             sure = min(sure, kept)
     return Verdict(sure)
 

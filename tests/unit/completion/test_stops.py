@@ -91,6 +91,20 @@ def test_twice_is_no_loop() -> None:
     assert completed(FUNCTION, written) == written
 
 
+def test_a_stutter_on_one_line_ends_it() -> None:
+    written = "return [x for x in " + "xs if x <= " * 50
+    kept = completed(FUNCTION, written)
+    assert written.startswith(kept)
+    assert kept.count("xs if x <=") == 4
+
+
+def test_what_code_repeats_on_one_line_stays() -> None:
+    written = (
+        "grid = [[0, 0, 0, 0, 0, 0, 0, 0, 0, 0]]\n    # ------------------------------------------------------------\n"
+    )
+    assert completed(FUNCTION, written + "    return grid") == written + "    return grid"
+
+
 def test_new_lines_wait_for_their_first_word() -> None:
     rules = stop_rules(FUNCTION, "")
     assert judge(rules, "return 1\n    el", ended=False).end == len("return 1")
@@ -106,6 +120,8 @@ CODE = st.lists(PIECES, max_size=30).map("".join)
 @given(before=CODE, written=CODE, after=CODE)
 @example(before="", written="x  \ny\n\n", after="\ny")
 @example(before="x(", written="a) ", after=")")
+@example(before="x = [", written="a, bc, " * 20, after="")
+@example(before="x = [", written="a, bc, " * 5 + "d]\n", after="")
 def test_text_once_shown_is_never_cut(before: str, written: str, after: str) -> None:
     kept = completed(before, written, after)
     assert written.startswith(kept)
