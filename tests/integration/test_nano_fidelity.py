@@ -93,7 +93,7 @@ def test_int4_stays_close(nano: Model, windows: list[list[int]], expected: np.nd
 
 
 def test_the_bundle_is_what_its_lineage_says(nano: Model) -> None:
-    for name in ("model.onnx.lineage.json", "onnx-int4.lineage.json"):
+    for name in ("model.onnx", "onnx-int4"):
         verify(nano.folder / name)
     lineage = json.loads((nano.folder / "lineage.json").read_text())
     sources = lineage["data"]["documents"]["sources"]
