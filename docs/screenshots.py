@@ -16,7 +16,7 @@ from edge_phi.tui.cli import choose_engines
 from edge_phi.tui.document import Document
 
 SOURCE = '''\
-"""Small statistics."""
+"""Numbers and words."""
 
 
 def mean(values):
@@ -24,8 +24,9 @@ def mean(values):
     return sum(values) / len(values)
 
 
-def count_words(text):
-    """Return how often each word occurs in `text`."""
+def words_longer_than(words, limit):
+    """Return the words that have more than limit characters."""
+    result = []
 '''
 
 # name, columns, lines, theme
@@ -34,7 +35,7 @@ SCENES = [("wide", 116, 30, "textual-dark"), ("narrow", 80, 24, "textual-light")
 
 async def draw(name: str, size: tuple[int, int], theme: str, model: str, folder: Path) -> None:
     """Ask for a suggestion at the end of the source, wait for both engines, and write the screen as an SVG file."""
-    app = EdgePhiApp(Document(Path("statistics.py"), text=SOURCE), *choose_engines(model, None), pause_seconds=3600)
+    app = EdgePhiApp(Document(Path("numbers_and_words.py"), text=SOURCE), *choose_engines(model, None), pause_seconds=3600)
     async with app.run_test(size=size) as pilot:
         app.theme = theme
         screen = app.editor_screen

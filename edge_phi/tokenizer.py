@@ -22,7 +22,7 @@ class Tokenizer:
         self._engine.encode_special_tokens = True  # else "<|endoftext|>" in a source file would end the prompt
         self._bytes = {character: byte for byte, character in _byte_characters().items()}
 
-    @property
+    @cached_property  # the engine counts for two milliseconds each time, longer than a token of a small model takes
     def vocab_size(self) -> int:
         """Number of ids that mean something, added tokens included."""
         return int(self._engine.get_vocab_size(with_added_tokens=True))
