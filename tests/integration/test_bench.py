@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
@@ -168,7 +169,9 @@ def test_a_damaged_form_fails_alone(model_folder: Path, onnx_folder: Path, tmp_p
 @pytest.mark.skipif(sys.platform != "linux", reason="finds child processes in /proc")
 def test_ctrl_c_takes_the_engine_along_and_leaves_no_file(onnx_folder: Path, tmp_path: Path) -> None:
     command = [*BENCH, "--model", str(onnx_folder), "--html", str(tmp_path / "page.html")]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as bench:
+    # Started by a shell in the background, this process ignores interrupts, and so would the bench.
+    listens = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=listens) as bench:
         children = Path(f"/proc/{bench.pid}/task/{bench.pid}/children")
         while not (child := children.read_text().split()):
             assert bench.poll() is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -90,7 +91,9 @@ def test_an_interrupt_ends_the_child(tmp_path: Path, stubborn: bool) -> None:
         "import sys\nfrom edge_phi.measure import process\nprocess._GRACE_S = 1\n"
         "try:\n    process.run(process.python(sys.argv[1]))\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
     )
-    with subprocess.Popen([sys.executable, "-c", parent, f"exec({child!r})"]) as interrupted:
+    # Started by a shell in the background, this process ignores interrupts, and so would its children.
+    listens = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen([sys.executable, "-c", parent, f"exec({child!r})"], preexec_fn=listens) as interrupted:
         while not (started.exists() and started.read_text()):
             assert interrupted.poll() is None
             time.sleep(0.01)
