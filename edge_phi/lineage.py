@@ -80,6 +80,16 @@ def write_lineage(lineage: Lineage, artifact: Path) -> Path:
     return path
 
 
+def read_lineage(artifact: Path) -> Lineage:
+    """What the lineage file beside `artifact` says, unverified.
+
+    Raises:
+        InvalidCall: there is none.
+        InvalidFile: it is damaged.
+    """
+    return _read(lineage_path(artifact))
+
+
 def verify(artifact: Path) -> Lineage:
     """Hash the artifact's files again and return its lineage if every one is as it was written.
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from ..checkpoint import WEIGHTS_FILE
 from ..errors import EdgePhiError
+from ..lineage import read_lineage, sha256_of
 from ..store import Artifact, Model, find_model, user_folder
 from . import process
 from .figures import NotMeasured
@@ -34,25 +36,25 @@ def in_report_order(artifacts: tuple[Artifact, ...]) -> list[Artifact]:
 def make_missing(name: str, progress: Progress) -> tuple[Model, tuple[NotMeasured, ...]]:
     """The model with the standard forms made that it lacked, and those that could not be, each with the reason.
 
-    Nothing is made of a model without a checkpoint, nor of a checkpoint over `SMALL_CHECKPOINT_BYTES`; what to type is
-    said instead.
+    A form that was made from other weights than the checkpoint has now counts as lacking. Nothing is made of a model
+    without a checkpoint, nor of a checkpoint over `SMALL_CHECKPOINT_BYTES`; what to type is said instead.
 
     Raises:
         InvalidCall: there is no such model.
     """
     model = find_model(name)
-    have = {artifact.name for artifact in model.artifacts}
     checkpoint = next((artifact for artifact in model.artifacts if artifact.format == "safetensors"), None)
-    missing = [form for form in STANDARD_FORMS if form not in have] if checkpoint else []
-    if not checkpoint or not missing:
+    if checkpoint is None:
         return model, ()
-    left = []
-    if _convert_is_installed() and (checkpoint.path / WEIGHTS_FILE).stat().st_size <= SMALL_CHECKPOINT_BYTES:
+    weights = checkpoint.path / WEIGHTS_FILE
+    states = _lacking(model.artifacts, sha256_of(weights))
+    left: list[NotMeasured] = []
+    if _convert_is_installed() and weights.stat().st_size <= SMALL_CHECKPOINT_BYTES:
         # What is named by its path stays together; the bundled models lie in a package that may be read-only.
         by_path = len(Path(name).parts) > 1 or Path(name).is_dir()
         folder = checkpoint.path if by_path else user_folder() / model.name
-        for form in missing:
-            progress.note(f"{form}: not made yet: making it in {folder}")
+        for form, state in states.items():
+            progress.note(f"{form}: {state}: making it in {folder}")
             try:
                 arguments = ["convert", "--to", form, "--out", os.fspath(folder), "--", name]
                 process.run(process.python(_CONVERT, *arguments))
@@ -60,12 +62,32 @@ def make_missing(name: str, progress: Progress) -> tuple[Model, tuple[NotMeasure
                 # As in all that a report publishes, no path of this machine.
                 reason = str(error).removeprefix("edge-phi: ").replace(f"{folder}{os.sep}", "")
                 left.append(NotMeasured(form, f"could not be made: {reason}"))
-        model = find_model(name)
     else:
-        left = [NotMeasured(form, f"not made yet: 'edge-phi convert {name} --to {form}' makes it") for form in missing]
+        left = [
+            NotMeasured(form, f"{state}: 'edge-phi convert {name} --to {form}' makes it")
+            for form, state in states.items()
+        ]
     for one in left:
         progress.note(f"{one.name}: {one.reason}")
-    return model, tuple(left)
+    unmade = {one.name for one in left}
+    model = find_model(name)
+    return replace(model, artifacts=tuple(one for one in model.artifacts if one.name not in unmade)), tuple(left)
+
+
+def _lacking(artifacts: tuple[Artifact, ...], weights_sha256: str) -> dict[str, str]:
+    """Forms to make -> why: standard ones that are not there, and any that came from other weights than these."""
+    names = {artifact.name for artifact in artifacts}
+    states = {form: "not made yet" for form in STANDARD_FORMS if form not in names}
+    for artifact in artifacts:
+        # An ONNX graph in float32 is a file beside the checkpoint, in int4 a folder of its own.
+        path = artifact.path / "model.onnx" if artifact.name == "onnx:float32" else artifact.path
+        try:
+            source = read_lineage(path).source[WEIGHTS_FILE]
+        except (EdgePhiError, KeyError, TypeError):
+            continue  # the checkpoint itself, or a file that does not say
+        if source != weights_sha256:
+            states[artifact.name] = "made from other weights than the model has now"
+    return states
 
 
 def _convert_is_installed() -> bool:

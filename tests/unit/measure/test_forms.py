@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from conftest import write_tiny_checkpoint
 
+from edge_phi.checkpoint import WEIGHTS_FILE
 from edge_phi.errors import EdgePhiError, InvalidCall
+from edge_phi.lineage import Lineage, sha256_of, write_lineage
 from edge_phi.measure import forms, process
 from edge_phi.measure.forms import STANDARD_FORMS, in_report_order, make_missing
 
@@ -97,6 +99,31 @@ def test_else_what_to_type_is_said_for_each(stored: Path, monkeypatch: pytest.Mo
     assert converter.calls == [] and len(model.artifacts) == 1
     assert notes == [f"{form}: not made yet: 'edge-phi convert tiny --to {form}' makes it" for form in TO_MAKE]
     assert [one.name for one in left] == TO_MAKE
+
+
+@pytest.mark.parametrize("can_convert", [True, False])
+def test_a_form_of_older_weights_is_never_measured(
+    stored: Path, monkeypatch: pytest.MonkeyPatch, can_convert: bool
+) -> None:
+    """An upgrade brings new weights; what was converted from the old ones still lies in the user's folder."""
+    converter, notes = Converter(monkeypatch), Notes()
+    for form, source in (("gguf:q4_0", "0" * 64), ("gguf:f16", sha256_of(stored / WEIGHTS_FILE))):
+        converter(["convert", "--to", form, "--out", str(stored)])
+        artifact = stored / f"tiny.{form.removeprefix('gguf:')}.gguf"
+        write_lineage(Lineage(form, {}, {}, {WEIGHTS_FILE: source}, None, {artifact.name: "0"}), artifact)
+    converter.calls.clear()
+    if not can_convert:
+        monkeypatch.setattr(forms, "SMALL_CHECKPOINT_BYTES", 1000)
+    model, left = make_missing("tiny", notes)
+    measured = [one.name for one in model.artifacts]
+    state = "gguf:q4_0: made from other weights than the model has now: "
+    assert "gguf:f16" in measured and not any(note.startswith("gguf:f16") for note in notes)
+    if can_convert:
+        assert "gguf:q4_0" in [call[2] for call in converter.calls] and "gguf:q4_0" in measured
+        assert f"{state}making it in {stored}" in notes
+    else:
+        assert "gguf:q4_0" not in measured and "gguf:q4_0" in [one.name for one in left]
+        assert f"{state}'edge-phi convert tiny --to gguf:q4_0' makes it" in notes
 
 
 def test_of_a_lone_artifact_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
