@@ -184,14 +184,20 @@ class CodeEditor(TextArea):
             event.prevent_default()
 
     def _next_indentation(self) -> str:
-        """The white space a new line starts with: the ghost's where it goes on there, else the cursor line's."""
+        """The white space a new line starts with: the ghost's where it goes on there, else the cursor line's.
+
+        After a colon it is one step more.
+        """
         remaining = self._ghost.remaining if self._ghost else ""
         if remaining.startswith("\n"):
             line = remaining[1:].split("\n", 1)[0]
-        else:
-            row, column = min(self.selection)
-            line = self.document[row][:column]
-        return line[: len(line) - len(line.lstrip(" \t"))]
+            return line[: len(line) - len(line.lstrip(" \t"))]
+        row, column = min(self.selection)
+        line = self.document[row][:column]
+        indentation = line[: len(line) - len(line.lstrip(" \t"))]
+        if line.rstrip().endswith(":"):
+            indentation += "\t" if "\t" in indentation else " " * self.indent_width
+        return indentation
 
     def action_cursor_right(self, select: bool = False) -> None:
         """Move right, also past a ghost: only Tab accepts."""

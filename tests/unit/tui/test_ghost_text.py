@@ -174,6 +174,15 @@ async def test_drawing_a_part_of_the_view_gives_the_same_rows(stage: Stage) -> N
         assert parts == whole
 
 
+@pytest.mark.parametrize(
+    ("line", "following"), [("if x:", "    "), ("\tif x: ", "\t\t"), ("    x = d[1:]", "    "), ("", "")]
+)
+async def test_enter_indents_after_a_colon(stage: Stage, line: str, following: str) -> None:
+    async with stage.open(line):
+        await stage.press("end", "enter", "y")
+        assert stage.editor.document.text == f"{line}\n{following}y"
+
+
 async def test_enter_keeps_the_indentation(stage: Stage) -> None:
     async with stage.open("    x"):
         stage.editor.move_cursor((0, 5))
