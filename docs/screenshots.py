@@ -35,7 +35,9 @@ SCENES = [("wide", 116, 30, "textual-dark"), ("narrow", 80, 24, "textual-light")
 
 async def draw(name: str, size: tuple[int, int], theme: str, model: str, folder: Path) -> None:
     """Ask for a suggestion at the end of the source, wait for both engines, and write the screen as an SVG file."""
-    app = EdgePhiApp(Document(Path("numbers_and_words.py"), text=SOURCE), *choose_engines(model, None), pause_seconds=3600)
+    app = EdgePhiApp(
+        Document(Path("numbers_and_words.py"), text=SOURCE), *choose_engines(model, None), pause_seconds=3600
+    )
     async with app.run_test(size=size) as pilot:
         app.theme = theme
         screen = app.editor_screen

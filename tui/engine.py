@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 _REPORT_INTERVAL_NS = 40_000_000  # text is reported at most 25 times a second, however fast tokens come
 WARM_UP_PROMPT = "#"
-# A token comes back from native code and waits for the interpreter while the screen is drawn: with Python's 5 ms a small
-# model gives half the tokens per second.
+# A token comes back from native code and waits for the interpreter while the screen is drawn: with Python's 5 ms a
+# small model gives half the tokens per second.
 _SWITCH_SECONDS = 0.0005
 _CLOSE_SECONDS = 5.0  # a load cannot be interrupted; past this the daemon thread is left to the interpreter's exit
 

@@ -25,7 +25,9 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def lint(tree: Path) -> subprocess.CompletedProcess[str]:
-    program = "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports_command; lint_imports_command()"
+    program = (
+        "import sys; sys.path.insert(0, '.'); from importlinter.cli import lint_imports_command; lint_imports_command()"
+    )
     return subprocess.run(
         [sys.executable, "-c", program, "--config", str(ROOT / "pyproject.toml"), "--no-cache"],
         cwd=tree,
