@@ -21,7 +21,7 @@ def collect_command(
     out: Annotated[Path, typer.Argument(help="The .jsonl.gz to write.")],
     corpus: Annotated[Path | None, typer.Option(help="A folder of SET/*.jsonl.gz beside the standard library.")] = None,
     benchmarks: Annotated[
-        Path | None, typer.Option(help="A folder of humaneval/ and mbpp/: overlap is left out.")
+        Path | None, typer.Option(help="The folder of humaneval/ and mbpp/: overlap is left out.")
     ] = None,
 ) -> None:
     """Collect Python's standard library and text sets; print the manifest."""
