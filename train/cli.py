@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from edge_phi import __version__
+from edge_phi.cores import usable_cores
 from edge_phi.errors import InvalidCall, MissingExtra
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def train(
     settings = load_recipe(recipe, _overrides(context.args))
     folder = out or Path("runs") / settings.name
     folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(_usable_cores())
+    torch.set_num_threads(usable_cores())
     data_root = Path(os.environ["EDGE_PHI_DATA"]) if "EDGE_PHI_DATA" in os.environ else None
     data = prepare(
         settings,
@@ -123,10 +124,6 @@ def _overrides(arguments: list[str]) -> dict[str, str]:
             raise InvalidCall(f"cannot read {argument!r}: write overrides as --key=value")
         overrides[key] = value
     return overrides
-
-
-def _usable_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _lineage(recipe: Recipe, data: PreparedData, steps: list[dict[str, Any]], began: float) -> dict[str, Any]:

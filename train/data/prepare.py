@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_phi.atomic import atomic_folder
+from edge_phi.cores import usable_cores
 from edge_phi.errors import InvalidCall, InvalidFile
 
 from ..recipe import Recipe
@@ -119,7 +120,7 @@ def _exercises_needed(recipe: Recipe) -> int:
 def _generated(count: int, seed: int, say: Callable[[str], None]) -> list[str]:
     say(f"generating {count:,} exercises and running each")
     texts: list[str] = []
-    for exercise in generate(count, seed=seed):
+    for exercise in generate(count, seed=seed, workers=usable_cores()):
         texts.append(exercise.text)
         if len(texts) % 1_000 == 0:
             say(f"  {len(texts):,} exercises")
