@@ -10,6 +10,7 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.text import Text
 from textual import events
+from textual.binding import Binding, BindingType
 from textual.document._document_navigator import DocumentNavigator
 from textual.document._edit import Edit
 from textual.geometry import Offset, Region, Size, Spacing
@@ -37,6 +38,11 @@ class CodeEditor(TextArea):
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"code-editor--stand-in"}
+    # TextArea has no keys for the ends of the document.
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+home", "document_start", "Start of the text", show=False),
+        Binding("ctrl+end", "document_end", "End of the text", show=False),
+    ]
 
     @dataclass
     class GhostChanged(Message):
@@ -203,6 +209,14 @@ class CodeEditor(TextArea):
         """Move right, also past a ghost: only Tab accepts."""
         target = self.get_cursor_right_location() if select or self.selection.is_empty else max(*self.selection)
         self.move_cursor(target, select=select)
+
+    def action_document_start(self) -> None:
+        """Move to the start of the text."""
+        self.move_cursor(self.document.start)
+
+    def action_document_end(self) -> None:
+        """Move to the end of the text."""
+        self.move_cursor(self.document.end)
 
     def _watch_selection(self, previous_selection: Selection, selection: Selection) -> None:
         super()._watch_selection(previous_selection, selection)

@@ -183,6 +183,12 @@ async def test_enter_indents_after_a_colon(stage: Stage, line: str, following: s
         assert stage.editor.document.text == f"{line}\n{following}y"
 
 
+async def test_the_ends_of_the_text_have_keys(stage: Stage) -> None:
+    async with stage.open("one\ntwo"):
+        await stage.press("ctrl+end", "!", "ctrl+home", "?")
+        assert stage.editor.document.text == "?one\ntwo!"
+
+
 async def test_enter_keeps_the_indentation(stage: Stage) -> None:
     async with stage.open("    x"):
         stage.editor.move_cursor((0, 5))
