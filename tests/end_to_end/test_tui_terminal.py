@@ -14,9 +14,6 @@ from pathlib import Path
 
 import pytest
 
-from edge_phi.errors import EdgePhiError
-from edge_phi.store import find_model
-
 pytestmark = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux, the terminal of this test, is missing")
 
 PATIENCE_S = 120  # for a model to load on a busy machine
@@ -70,10 +67,6 @@ def terminal() -> Iterator[Terminal]:
 
 
 def test_type_accept_save_and_quit(terminal: Terminal, tmp_path: Path) -> None:
-    try:
-        find_model("phi-1-nano")
-    except EdgePhiError as error:
-        pytest.skip(f"the bundled model is not here: {error}")
     path = tmp_path / "module.py"
     path.write_bytes(b"def add(left, right):\r\n")
     terminal.start(str(path))

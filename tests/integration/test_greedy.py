@@ -13,7 +13,6 @@ from conftest import SAMPLE_TEXT
 import edge_phi
 from edge_phi.completion.decode import DecodeSettings, Step, decode
 from edge_phi.completion.session import Session, open_session
-from edge_phi.errors import EdgePhiError
 from edge_phi.runtimes import Runtime, open_runtime
 from edge_phi.store import Artifact, find_model, load_tokenizer_for
 from edge_phi.tokenizer import Tokenizer
@@ -32,10 +31,7 @@ def forms(
         onnx, gguf = request.getfixturevalue("tiny_onnx"), request.getfixturevalue("tiny_gguf")
         torch = Artifact("tiny-phi", "safetensors", "float32", tiny_checkpoint, tiny_checkpoint)
         return {form.name: form for form in (torch, onnx("float32"), gguf("f32"), gguf("f16"))}
-    try:
-        model = find_model(request.param)
-    except EdgePhiError:
-        pytest.skip("phi-1-nano is not in this checkout")
+    model = find_model(request.param)
     pytest.importorskip("gguf", reason="the gguf package, of the extra 'convert', is not installed")
     from edge_phi.convert.gguf import export_gguf
 
