@@ -53,11 +53,8 @@ def test_an_import_that_runs_upward_is_seen(tree: Path, tmp_path: Path) -> None:
     assert "edge_phi.store -> edge_phi.train" in result.stdout
 
 
-@pytest.mark.parametrize(
-    ("module", "loaded"),
-    [("edge_phi", []), ("edge_phi.cli", []), ("edge_phi.checkpoint", []), ("edge_phi.store", ["tokenizers"])],
-)
-def test_importing_the_core_loads_little(module: str, loaded: list[str]) -> None:
+@pytest.mark.parametrize("module", ["edge_phi", "edge_phi.cli", "edge_phi.checkpoint", "edge_phi.store"])
+def test_importing_the_core_loads_nothing_heavy(module: str) -> None:
     program = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == str(loaded)
+    assert result.stdout.strip() == "[]"
