@@ -41,7 +41,7 @@ def train(
 
         from .curves import plot_loss
         from .data.prepare import prepare
-        from .loop import read_metrics
+        from .loop import STATE_FOLDER, read_metrics
         from .loop import train as run
         from .recipe import load_recipe
         from .state_dict import save_checkpoint
@@ -55,12 +55,16 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(usable_cores())
     data_root = Path(os.environ["EDGE_PHI_DATA"]) if "EDGE_PHI_DATA" in os.environ else None
+    benchmarks = data_root / "eval" if data_root and (data_root / "eval").is_dir() else None
+    if data_root and benchmarks is None:
+        _say(f"{data_root}: holds no benchmarks in eval/: overlap with them is not looked for")
     data = prepare(
         settings,
         folder / "data",
         corpus=data_root and data_root / "corpus",
-        benchmarks=data_root and data_root / "eval",
-        say=lambda line: print(line, file=sys.stderr, flush=True),
+        benchmarks=benchmarks,
+        keep=(folder / STATE_FOLDER).exists(),
+        say=_say,
     )
     began = time.time()
     with _Progress(settings) as progress:
@@ -114,6 +118,10 @@ class _Progress:
     def __exit__(self, *_: object) -> None:
         if self._bar:
             self._bar.stop()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _overrides(arguments: list[str]) -> dict[str, str]:

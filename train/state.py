@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from edge_phi.atomic import atomic_folder
-from edge_phi.errors import InvalidFile
+from edge_phi.errors import InvalidCall, InvalidFile
 
 from .model import Phi
 
@@ -35,9 +35,8 @@ def save_state(folder: Path, model: Phi, optimizers: list[torch.optim.Optimizer]
 def load_state(folder: Path, model: Phi, optimizers: list[torch.optim.Optimizer], fingerprint: str) -> int:
     """Restore what `save_state` wrote and return the step to go on with; 0 if there is none.
 
-    A state of another recipe or other data counts as none.
-
     Raises:
+        InvalidCall: the state is that of a run on other data.
         InvalidFile: the state is damaged.
     """
     from safetensors import SafetensorError
@@ -48,7 +47,9 @@ def load_state(folder: Path, model: Phi, optimizers: list[torch.optim.Optimizer]
     try:
         state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
         if state["fingerprint"] != fingerprint:
-            return 0
+            raise InvalidCall(
+                f"{folder}: is of a run with another recipe or other data: give another --out, or remove it"
+            )
         tensors = load_file(folder / "state.safetensors")
         model.load_state_dict({name: tensors[f"model.{name}"] for name in model.state_dict()})
         for index, optimizer in enumerate(optimizers):

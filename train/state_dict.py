@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -72,11 +71,6 @@ def to_hugging_face(model: Phi) -> dict[str, Tensor]:
         names = _hugging_face_names(name)
         tensors.update(zip(names, tensor.chunk(len(names)), strict=True))
     return tensors
-
-
-def parameter_count(model: Phi) -> int:
-    """Number of trained weights."""
-    return int(np.sum([weight.numel() for weight in model.parameters()]))
 
 
 def _hugging_face_names(name: str) -> list[str]:

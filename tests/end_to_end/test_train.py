@@ -45,6 +45,10 @@ def test_two_steps_of_the_bundled_recipe_give_a_folder_transformers_loads(tmp_pa
     assert again.returncode == 0
     assert "collecting" not in again.stderr  # the data is there already, and so are all steps
 
+    other = edge_phi(*command, "--seed=2", folder=tmp_path)
+    assert other.returncode == 2
+    assert "holds a run with other settings" in other.stderr
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),

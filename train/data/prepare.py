@@ -24,6 +24,7 @@ from .pack import END_OF_TEXT, pack, read_tokens, train_tokenizer, write_tokens
 
 EXERCISES = "exercises"  # the source that is generated, not collected
 VALIDATION = "validation"
+_MANIFEST = "manifest.json"
 _HELD_OUT = 3  # of 256 documents, about 1.2 %
 _FEWEST_TOKENS_PER_EXERCISE = 60
 
@@ -44,6 +45,7 @@ def prepare(
     *,
     corpus: Path | None,
     benchmarks: Path | None,
+    keep: bool,
     say: Callable[[str], None],
 ) -> PreparedData:
     """Collect, generate, train the tokenizer and pack; or take what an earlier call left in `folder`.
@@ -53,7 +55,12 @@ def prepare(
         folder: where the arrays are kept.
         corpus: a folder of text sets beside the standard library; without it their groups stay empty.
         benchmarks: see `collect`.
+        keep: refuse to replace data that were made from other settings, since a run was begun on them.
         say: told one line a step.
+
+    Raises:
+        InvalidCall: no such corpus, nothing for the group "python", or data to keep that are not what is asked for.
+        InvalidFile: what an earlier call left is damaged.
     """
     exercises = _exercises_needed(recipe)
     wanted = {
@@ -61,12 +68,17 @@ def prepare(
         "exercises": exercises,
         "vocabulary": recipe.vocabulary,
         "seed": recipe.seed,
-        "corpus": corpus is not None,
+        "corpus": {f"{file.parent.name}/{file.name}": file.stat().st_size for file in _corpus_files(corpus)},
+        "benchmarks": benchmarks is not None,
     }
-    if (folder / "manifest.json").is_file():
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    if (folder / _MANIFEST).is_file():
+        manifest = _read_manifest(folder / _MANIFEST)
         if manifest.get("made_from") == wanted:
             return _load(folder, manifest)
+        if keep:
+            raise InvalidCall(
+                f"{folder.parent}: holds a run with other settings: give another --out, or remove it to begin anew"
+            )
         say(f"{folder}: made from other settings, making it anew")
 
     say("collecting the standard library" + (f" and {corpus}" if corpus else ""))
@@ -103,7 +115,7 @@ def prepare(
         if EXERCISES in texts:
             digest = hashlib.sha256("\0".join(texts[EXERCISES]).encode()).hexdigest()
             manifest["exercises"] = {"count": len(texts[EXERCISES]), "sha256": digest}
-        (partial / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     return _load(folder, manifest)
 
 
@@ -125,6 +137,20 @@ def _generated(count: int, seed: int, say: Callable[[str], None]) -> list[str]:
         if len(texts) % 1_000 == 0:
             say(f"  {len(texts):,} exercises")
     return texts
+
+
+def _corpus_files(corpus: Path | None) -> list[Path]:
+    return sorted(corpus.glob("*/*.jsonl.gz")) if corpus else []
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads(path.read_bytes())
+        if not isinstance(manifest, dict):
+            raise ValueError("no JSON object")
+        return manifest
+    except (OSError, ValueError, RecursionError) as error:
+        raise InvalidFile(f"{path}: damaged ({error}): remove {path.parent} and run again") from error
 
 
 def _load(folder: Path, manifest: dict[str, Any]) -> PreparedData:

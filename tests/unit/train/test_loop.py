@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="training needs PyTorch (extra 'trai
 
 from tokenizers import Tokenizer  # noqa: E402
 
-from edge_phi.errors import InvalidFile  # noqa: E402
+from edge_phi.errors import InvalidCall, InvalidFile  # noqa: E402
 from edge_phi.train.data.pack import pack  # noqa: E402
 from edge_phi.train.data.prepare import PreparedData  # noqa: E402
 from edge_phi.train.loop import StepMetrics, read_metrics, train  # noqa: E402
@@ -84,11 +84,12 @@ def test_a_stopped_run_goes_on_to_the_same_weights(tmp_path: Path, data: Prepare
         assert torch.equal(weight, resumed.state_dict()[name]), name
 
 
-def test_a_state_of_another_recipe_is_not_used(tmp_path: Path, data: PreparedData) -> None:
+def test_a_run_of_another_recipe_is_not_written_over(tmp_path: Path, data: PreparedData) -> None:
     train(recipe(steps=10), data, tmp_path, on_step=lambda _: None)
-    seen: list[StepMetrics] = []
-    train(recipe(steps=10, seed=5), data, tmp_path, on_step=seen.append)
-    assert seen[0].step == 1
+    kept = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    with pytest.raises(InvalidCall, match="give another --out"):
+        train(recipe(steps=10, seed=5), data, tmp_path, on_step=lambda _: None)
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == kept
 
 
 def test_a_damaged_state_is_named(tmp_path: Path, data: PreparedData) -> None:
