@@ -39,25 +39,51 @@ class Recipe:
     model: dict[str, Any]
     data: dict[str, list[str]]  # token array -> the sources in it; "*" takes those that no other array names
     stages: tuple[Stage, ...]
-    steps: int
-    batch: int  # sequences a step
+    steps: int  # that the schedule is laid out for
+    batch: int  # sequences a step, over all processes
     length: int  # tokens a sequence
+    stop: int = 0  # step to end at, before the schedule does; 0: at its end
+    micro_batch: int = 0  # sequences that one process takes at once, the rest accumulated; 0: all of its share
     seed: int = 0
+    start_from: str = ""  # checkpoint folder of the same geometry to begin with
+    grow_from: str = ""  # checkpoint folder of a smaller member of the family to begin with, see grow.py
     optimizer: str = "adamw"
     beta1: float = 0.9
     beta2: float = 0.95
+    eps: float = 1e-8
     weight_decay: float = 0.1
     clip: float = 1.0  # gradient norm
-    vocabulary: int = 8192
+    dropout: float = 0.0  # of attention, residual and embedding
+    vocabulary: int = 8192  # of the tokenizer to train, where the data have none
     exercises: int = 30_000  # how many to generate
     weights: str = "bfloat16"  # as saved
     compile: bool = False  # torch.compile: about a minute at the start, then some 15 % faster; needs a C++ compiler
     validate_every: int = 100  # steps
     save_every: int = 200  # steps
+    keep_every: int = 0  # steps; keep a checkpoint of each, the best on held-out text is the result; 0: the last is
+    tensorboard: bool = False
+
+    @property
+    def last_step(self) -> int:
+        """Where the run ends."""
+        return self.stop or self.steps
 
     def config(self, *, vocab_size: int, eos_token_id: int) -> PhiConfig:
-        """The model's geometry with its tokenizer's facts."""
-        return PhiConfig(**self.model | {"vocab_size": vocab_size, "eos_token_id": eos_token_id})
+        """The model's geometry with its tokenizer's facts.
+
+        Args:
+            vocab_size: the tokenizer's; the recipe's own, if it gives one, is that of the padded embedding.
+            eos_token_id: of the end of text.
+
+        Raises:
+            InvalidCall: the recipe's vocabulary is smaller than the tokenizer's, or its geometry is impossible.
+        """
+        padded = self.model.get("vocab_size", vocab_size)
+        if padded < vocab_size:
+            raise InvalidCall(
+                f"recipe {self.name}: its vocab_size of {padded} is smaller than the tokenizer's {vocab_size}"
+            )
+        return PhiConfig(**self.model | {"vocab_size": padded, "eos_token_id": eos_token_id})
 
 
 def load_recipe(name: str, overrides: dict[str, str] | None = None) -> Recipe:
@@ -142,6 +168,15 @@ def _validated(recipe: Recipe) -> Recipe:
     for key in ("steps", "batch", "length", "validate_every", "save_every"):
         if getattr(recipe, key) < 1:
             raise InvalidCall(f"{key} is {getattr(recipe, key)}: it must be at least 1")
+    for key in ("stop", "micro_batch", "keep_every"):
+        if getattr(recipe, key) < 0:
+            raise InvalidCall(f"{key} is {getattr(recipe, key)}: it must be 0 or more")
+    if recipe.stop > recipe.steps:
+        raise InvalidCall(f"stop is {recipe.stop}: the schedule ends at step {recipe.steps}")
+    if not 0 <= recipe.dropout < 1:
+        raise InvalidCall(f"dropout is {recipe.dropout}: it must be at least 0 and less than 1")
+    if recipe.start_from and recipe.grow_from:
+        raise InvalidCall("start_from and grow_from exclude each other: give one")
     context = recipe.model.get("max_position_embeddings", 2048)
     if recipe.length > context:
         raise InvalidCall(f"length is {recipe.length}: the model's context is {context}")
