@@ -1,0 +1,76 @@
+"""Cross-entropy of a linear head without its logits: chunk by chunk, gradients in the forward pass.
+
+A batch's logits are the largest tensor of a training step (4,096 tokens of a vocabulary of 51,200: 839 MB in float32),
+and log-softmax, its gradient and the cast to float32 each make another. Here a chunk's logits become its loss and its
+gradients at once, and are forgotten: less memory, and on a CPU less time, for a chunk stays in the cache (Hsu et al.
+2024, arXiv 2410.10989, section 3.2).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# Logits in a chunk: on a CPU what stays in the cache, on a GPU enough rows to fill it.
+_CPU_LOGITS = 2**21
+_GPU_LOGITS = 2**28
+
+
+def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """Mean of -log softmax(hidden weight^T + bias)[target] in nats: a float32 scalar.
+
+    Products are computed in hidden's type, softmax and sums in float32. Differentiable once.
+
+    Args:
+        hidden: [tokens, width].
+        weight: [vocabulary, width], any type.
+        bias: [vocabulary].
+        targets: int64 [tokens].
+    """
+    if torch.is_grad_enabled():
+        return _Loss.apply(hidden, weight, bias, targets)  # type: ignore[no-any-return, no-untyped-call]
+    weight, bias = weight.to(hidden.dtype), bias.to(hidden.dtype)
+    total = hidden.new_zeros((), dtype=torch.float32)
+    for rows in _chunks(hidden, weight):
+        logits = torch.addmm(bias, hidden[rows], weight.T).float()
+        total += (logits.logsumexp(1) - logits.gather(1, targets[rows, None])[:, 0]).sum()
+    return total / len(hidden)
+
+
+class _Loss(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+        compute_weight, compute_bias = weight.to(hidden.dtype), bias.to(hidden.dtype)
+        grad_hidden = torch.empty_like(hidden)
+        grad_weight = torch.zeros_like(weight, dtype=torch.float32)
+        grad_bias = torch.zeros_like(bias, dtype=torch.float32)
+        total = hidden.new_zeros((), dtype=torch.float32)
+        for rows in _chunks(hidden, weight):
+            chunk, target = hidden[rows], targets[rows, None]
+            logits = torch.addmm(compute_bias, chunk, compute_weight.T).float()
+            normalizer = logits.logsumexp(1, keepdim=True)
+            total += (normalizer - logits.gather(1, target)).sum()
+            # d loss / d logits = softmax - one-hot
+            grad = logits.sub_(normalizer).exp_()
+            grad.scatter_add_(1, target, torch.full_like(normalizer, -1.0))
+            grad_bias += grad.sum(0)
+            grad = grad.to(hidden.dtype)
+            torch.mm(grad, compute_weight, out=grad_hidden[rows])
+            grad_weight += grad.T @ chunk
+        ctx.save_for_backward(grad_hidden, grad_weight.to(weight.dtype), grad_bias.to(bias.dtype))
+        return total / len(hidden)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
+        scale = grad_loss / len(ctx.saved_tensors[0])
+        return (*(grad * scale.to(grad.dtype) for grad in ctx.saved_tensors), None)
+
+
+def _chunks(hidden: Tensor, weight: Tensor) -> list[slice]:
+    logits = _CPU_LOGITS if hidden.device.type == "cpu" else _GPU_LOGITS
+    rows = max(1, logits // len(weight))
+    return [slice(start, min(start + rows, len(hidden))) for start in range(0, len(hidden), rows)]
