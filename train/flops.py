@@ -1,4 +1,4 @@
-"""What a training step computes and what it holds in memory: known from the recipe, before anything is allocated.
+"""What a training step computes and holds in memory, and what a device can: before anything is allocated.
 
 Memory is counted tensor by tensor as train/model.py, loss.py, optim.py and distributed.py make them: what autograd
 saves for the backward pass follows from each operation of a layer. A test counts the saved tensors of real models.
@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
+import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 from edge_phi.checkpoint import PhiConfig
 from edge_phi.errors import EdgePhiError
 
+from .hardware import available_memory, find_gpu
 from .recipe import Recipe
 
-Device = Literal["cuda", "cpu"]
+if TYPE_CHECKING:
+    import torch
 
 # Logits that train/loss.py computes at once.
 LOSS_CHUNK = {"cuda": 2**28, "cpu": 2**21}
@@ -31,11 +35,12 @@ _FRAGMENTATION = 0.05
 class Estimate:
     """Memory of one process, by what holds it, and what the process does with it."""
 
-    device: Device
+    device: str
     processes: int
     shards: int  # processes that share one copy of weights, gradients and optimizer state
     micro_batch: int  # sequences that go through the model at once
     accumulated: int  # micro-batches in a step
+    flops_per_token: float
     weights_bytes: int  # float32 masters
     optimizer_bytes: int  # float32 moments
     gradients_bytes: int
@@ -81,9 +86,37 @@ def flops_per_token(config: PhiConfig, length: int) -> float:
     return 6.0 * matmul_parameters(config) + 12.0 * config.num_hidden_layers * config.hidden_size * length
 
 
-def estimate(
-    recipe: Recipe, config: PhiConfig, *, processes: int, device: Device, shards: int | None = None
-) -> Estimate:
+def nominal_flops(device_name: str) -> float | None:
+    """FLOP/s in dense bfloat16 by the maker's data sheet; None for a GPU that is not known."""
+    gpu = find_gpu(device_name)
+    return gpu.flops_per_s if gpu else None
+
+
+def measured_flops(device: torch.device) -> float:
+    """FLOP/s of a large matrix product on this device: what MFU can reach, where the nominal figure is a promise.
+
+    bfloat16 on CUDA, float32 on a CPU; the median of several products.
+    """
+    import torch
+
+    cuda = device.type == "cuda"
+    size = 8192 if cuda else 1024
+    left, right = (
+        torch.randn(size, size, device=device, dtype=torch.bfloat16 if cuda else torch.float32) for _ in "12"
+    )
+    seconds = []
+    for _ in range(13 if cuda else 5):
+        if cuda:
+            torch.cuda.synchronize(device)
+        began = time.perf_counter()
+        left @ right
+        if cuda:
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / statistics.median(seconds[len(seconds) // 4 :])  # the first ones wake the device
+
+
+def estimate(recipe: Recipe, config: PhiConfig, *, processes: int, device: str, shards: int | None = None) -> Estimate:
     """What each process holds in memory while it trains.
 
     Args:
@@ -121,6 +154,7 @@ def estimate(
         shards=shards,
         micro_batch=micro_batch,
         accumulated=accumulated,
+        flops_per_token=flops_per_token(config, recipe.length),
         weights_bytes=4 * count // shards,
         optimizer_bytes=4 * moments // shards,
         gradients_bytes=gradients,
@@ -136,7 +170,7 @@ def estimate(
 
 
 def activation_bytes_per_token(
-    config: PhiConfig, *, length: int, device: Device, compiled: bool, dropout: float = 0.0
+    config: PhiConfig, *, length: int, device: str, compiled: bool, dropout: float = 0.0
 ) -> int:
     """Bytes that autograd saves for the backward pass for each token of a micro-batch, loss included.
 
@@ -159,6 +193,15 @@ def activation_bytes_per_token(
     return config.num_hidden_layers * layer + outside
 
 
+def available_bytes(device: str) -> int | None:
+    """Memory this process may still take on "cpu" or its current "cuda" device; None if the system does not say."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.mem_get_info()[0])
+    return available_memory()
+
+
 def would_fit(needed: Estimate, available_bytes: int) -> bool:
     """Whether so much free memory is enough for each process."""
     return needed.needed_bytes <= available_bytes
@@ -170,7 +213,7 @@ def largest_micro_batch(
     *,
     processes: int,
     available_bytes: int,
-    device: Device,
+    device: str,
     shards: int | None = None,
 ) -> int | None:
     """The largest micro-batch that fits and divides a process's share of the batch; None if one sequence does not."""
@@ -182,7 +225,7 @@ def largest_micro_batch(
     return None
 
 
-def fewest_processes(recipe: Recipe, config: PhiConfig, *, available_bytes: int, device: Device) -> int | None:
+def fewest_processes(recipe: Recipe, config: PhiConfig, *, available_bytes: int, device: str) -> int | None:
     """The smallest power of two of processes on which some micro-batch fits; None if none does."""
     processes = 1
     while processes <= recipe.batch:
@@ -197,8 +240,8 @@ def check_memory(
     config: PhiConfig,
     *,
     processes: int,
-    available_bytes: int,
-    device: Device,
+    available_bytes: int | None,
+    device: str,
     shards: int | None = None,
 ) -> None:
     """Say, before anything is allocated, that a recipe cannot fit, and what would.
@@ -207,7 +250,7 @@ def check_memory(
         recipe: what is asked for.
         config: the model's geometry.
         processes: that train together.
-        available_bytes: free memory for each process.
+        available_bytes: free memory for each process; None, nothing is known, fits everything.
         device: where its tensors will be.
         shards: see `estimate`.
 
@@ -215,7 +258,7 @@ def check_memory(
         EdgePhiError: it does not fit.
     """
     needed = estimate(recipe, config, processes=processes, device=device, shards=shards)
-    if would_fit(needed, available_bytes):
+    if available_bytes is None or would_fit(needed, available_bytes):
         return
     advice = what_would_fit(
         recipe, config, processes=processes, available_bytes=available_bytes, device=device, shards=shards
@@ -233,7 +276,7 @@ def what_would_fit(
     *,
     processes: int,
     available_bytes: int,
-    device: Device,
+    device: str,
     shards: int | None = None,
 ) -> str:
     """What to change so that a recipe fits, in words."""
@@ -256,7 +299,7 @@ def _layer_matrices(config: PhiConfig) -> int:
     return config.num_hidden_layers * (4 * width * width + 2 * width * config.intermediate_size)
 
 
-def _loss_bytes(config: PhiConfig, tokens: int, device: Device, compute: int) -> int:
+def _loss_bytes(config: PhiConfig, tokens: int, device: str, compute: int) -> int:
     """A chunk's logits twice in float32 (themselves, and shifted for the log-sum-exp); the head's gradient.
 
     The head's weights are cast for the loss, and a chunk's part of their gradient has its own memory.

@@ -1,17 +1,11 @@
-"""What a GPU nominally does, holds and costs; what this machine does and has free."""
+"""What a GPU nominally does, holds and costs; what memory this machine has free."""
 
 from __future__ import annotations
 
 import re
-import statistics
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import torch
 
 PRICES_OF = "November 2026"
 
@@ -55,45 +49,6 @@ def find_gpu(name: str) -> Gpu | None:
         if name.casefold() == gpu.name.casefold():
             return gpu
     return next((gpu for gpu in GPUS if re.search(rf"\b{gpu.pattern}\b", name)), None)
-
-
-def nominal_flops(device_name: str) -> float | None:
-    """FLOP/s in dense bfloat16 by the maker's data sheet; None for a device that is not known."""
-    gpu = find_gpu(device_name)
-    return gpu.flops_per_s if gpu else None
-
-
-def measured_flops(device: torch.device) -> float:
-    """FLOP/s of a large matrix product on this device: what MFU can reach, where the nominal figure is a promise.
-
-    bfloat16 on CUDA, float32 on a CPU; the median of several products.
-    """
-    import torch
-
-    cuda = device.type == "cuda"
-    size = 8192 if cuda else 1024
-    left, right = (
-        torch.randn(size, size, device=device, dtype=torch.bfloat16 if cuda else torch.float32) for _ in "12"
-    )
-    seconds = []
-    for _ in range(13 if cuda else 5):
-        if cuda:
-            torch.cuda.synchronize(device)
-        began = time.perf_counter()
-        left @ right
-        if cuda:
-            torch.cuda.synchronize(device)
-        seconds.append(time.perf_counter() - began)
-    return 2 * size**3 / statistics.median(seconds[len(seconds) // 4 :])  # the first ones wake the device
-
-
-def available_bytes(device: torch.device) -> int | None:
-    """Memory that this process may still take on `device`; None where the system does not say."""
-    if device.type == "cuda":
-        import torch
-
-        return int(torch.cuda.mem_get_info(device)[0])
-    return available_memory()
 
 
 def available_memory(root: Path = Path("/")) -> int | None:
