@@ -42,8 +42,7 @@ def read_config(header: GgufHeader) -> PhiConfig:
             f"{header.path}: architecture {header.architecture[:40]!r}: only {ARCHITECTURE!r} "
             "(phi-1, phi-1.5, phi-2) is supported"
         )
-    if header.metadata.get("split.count", 1) != 1:
-        raise InvalidFile(f"{header.path}: one part of a split model: join its parts first")
+    _check_whole(header)
     for key in header.metadata:
         if key.startswith(f"{ARCHITECTURE}.") and key.removeprefix(f"{ARCHITECTURE}.") not in _KNOWN_KEYS:
             raise InvalidFile(f"{header.path}: {key[:80]!r} is a variant of Phi that is not supported")
@@ -59,6 +58,26 @@ def read_config(header: GgufHeader) -> PhiConfig:
         if tensor.type in _NOT_WEIGHTS or (len(shape) == 1 and tensor.type != "F32"):
             raise InvalidFile(f"{header.path}: tensor {name} is {tensor.type}: no engine computes with that")
     return config
+
+
+def read_geometry(header: GgufHeader) -> tuple[int, int]:
+    """Words of the vocabulary and tokens of context of the model in this file, of whatever architecture.
+
+    Only Phi is checked tensor by tensor, as `read_config` says; of another architecture little more is known than that
+    the file is whole, and the engine's own checks are what is left.
+
+    Raises:
+        InvalidFile: it does not say, or as `read_config`.
+    """
+    if header.architecture == ARCHITECTURE:
+        config = read_config(header)
+        return config.vocab_size, config.max_position_embeddings
+    _check_whole(header)
+    embedding = header.tensors.get("token_embd.weight")
+    context = header.metadata.get(f"{header.architecture}.context_length")
+    if embedding is None or len(embedding.shape) != 2 or not isinstance(context, int) or context < 1:
+        raise InvalidFile(f"{header.path}: architecture {header.architecture[:40]!r}: not a model that writes text")
+    return embedding.shape[0], context
 
 
 def tensor_shapes(config: PhiConfig) -> dict[str, tuple[int, ...]]:
@@ -112,6 +131,11 @@ def read_tokenizer(header: GgufHeader) -> Tokenizer:
     except Exception as error:  # the engine raises bare Exception
         raise InvalidFile(f"{header.path}: its tokenizer is damaged ({error}): get the model again") from error
     return Tokenizer(engine)
+
+
+def _check_whole(header: GgufHeader) -> None:
+    if header.metadata.get("split.count", 1) != 1:
+        raise InvalidFile(f"{header.path}: one part of a split model: join its parts first")
 
 
 def _added(words: tuple[str, ...], types: tuple[Scalar, ...], wanted: int) -> list[AddedToken]:

@@ -39,6 +39,16 @@ class Tokenizer:
             raise InvalidFile(f"the tokenizer has no {_END_OF_TEXT}: it belongs to another family of models")
         return int(token)
 
+    @property
+    def ends(self) -> frozenset[int]:
+        """Ids that end a text when a model chooses them; the end of text is among them."""
+        return frozenset((self.end_of_text,))
+
+    @property
+    def starts(self) -> tuple[int, ...]:
+        """Ids that this model's makers put before every text: none for phi."""
+        return ()
+
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`; special tokens written out in it are text, not control."""
         return list(self._engine.encode(text, add_special_tokens=False).ids)

@@ -71,7 +71,7 @@ def decode(
     """Extend `runtime` by `prompt`, then choose token after token, each yielded as it comes.
 
     The runtime's cache may hold the prompt's beginning already; `prompt` is what is not in it. Ids beyond the
-    tokenizer's vocabulary, which pad some models' embeddings, are never chosen. The end-of-text token is yielded too;
+    tokenizer's vocabulary, which pad some models' embeddings, are never chosen. A token that ends the text is yielded too;
     it has no text of its own. The last token chosen is not in the runtime's cache.
 
     Returns:
@@ -82,7 +82,7 @@ def decode(
         EdgePhiError: the model's logits are not numbers.
     """
     random = np.random.default_rng(settings.seed)
-    stream = TextStream(tokenizer)
+    stream, ends = TextStream(tokenizer), tokenizer.ends
     healing = healing or Healing()
     healed = 0 if healing.choices else None  # how many of its canonical tokens came; None once past it
     unread, text, settled = list(prompt), "", 0
@@ -96,7 +96,7 @@ def decode(
         except Cancelled:
             return "cancelled"
         allowed = None if healed is None else healing.choices[healed]
-        token = _choose(logits[: tokenizer.vocab_size], allowed, settings, random)
+        token = choose(logits[: tokenizer.vocab_size], allowed, settings, random)
         time_ns = time.perf_counter_ns()
         if healed is not None:
             on_path = healed < len(healing.canonical) and token == healing.canonical[healed]
@@ -104,7 +104,7 @@ def decode(
         # The token that completes what was typed may bring text of its own, so it counts.
         chosen += healed is None
 
-        ended = token == tokenizer.end_of_text
+        ended = token in ends
         text += stream.finish() if ended else stream.push(token)
         full = chosen == settings.max_tokens or runtime.length == runtime.info.context_length
         if full and not ended:
@@ -117,13 +117,17 @@ def decode(
         unread = [token]
 
 
-def _choose(
+def choose(
     logits: npt.NDArray[np.float32],
     allowed: npt.NDArray[np.int64] | None,
     settings: DecodeSettings,
     random: np.random.Generator,
 ) -> int:
-    """An id of `logits` (float32 [vocabulary]), one of `allowed` (int64 [choices]) if that is given."""
+    """An id of `logits` (float32 [vocabulary]), one of `allowed` (int64 [choices]) if that is given.
+
+    Raises:
+        EdgePhiError: the logits are not numbers.
+    """
     if allowed is not None:
         logits = logits[allowed]
     if np.isnan(logits).any():

@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 
 from ..errors import InvalidFile
-from ..runtimes import Runtime, RuntimeInfo, open_runtime
-from ..store import DEFAULT_MODEL, find_model, load_tokenizer_for
+from ..runtimes import Runtime, RuntimeInfo, open_runtime, open_tokenizer
+from ..store import DEFAULT_MODEL, find_model
 from ..tokenizer import Tokenizer
 from .decode import GREEDY, DecodeSettings, Finish, Step, decode
 from .prompt import Prompt, PromptBuilder
@@ -174,7 +174,7 @@ def open_session(model: str | Path = DEFAULT_MODEL, *, quant: str | None = None,
     """
     start_ns = time.perf_counter_ns()
     artifact = find_model(model).artifact(quant)
-    tokenizer = load_tokenizer_for(artifact)
+    tokenizer = open_tokenizer(artifact)
     runtime = open_runtime(artifact, threads=threads)
     if tokenizer.vocab_size > runtime.info.vocab_size:
         runtime.close()

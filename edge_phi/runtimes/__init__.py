@@ -14,8 +14,11 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .. import gguf_model
 from ..errors import InvalidCall
-from ..store import Artifact
+from ..gguf_header import read_gguf_header
+from ..store import Artifact, load_tokenizer_for
+from ..tokenizer import Tokenizer
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,21 @@ def open_runtime(artifact: Artifact, *, threads: int | None = None) -> Runtime:
     from .torch import TorchRuntime
 
     return TorchRuntime(artifact, threads=threads)
+
+
+def open_tokenizer(artifact: Artifact) -> Tokenizer:
+    """The tokenizer of an artifact; that of a GGUF file of another family than Phi as llama.cpp reads it.
+
+    Raises:
+        InvalidCall: there is none.
+        InvalidFile: it is damaged, or of a kind that is not supported.
+        MissingExtra: it takes llama.cpp, which is not installed.
+    """
+    if artifact.format == "gguf" and read_gguf_header(artifact.path).architecture != gguf_model.ARCHITECTURE:
+        from .llama_vocabulary import LlamaTokenizer
+
+        return LlamaTokenizer(artifact.path)
+    return load_tokenizer_for(artifact)
 
 
 def check_extend(tokens: Sequence[int], length: int, info: RuntimeInfo) -> None:

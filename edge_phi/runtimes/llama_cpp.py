@@ -1,7 +1,6 @@
 """llama.cpp through llama-cpp-python's low-level API: files are checked, a prefill can be stopped, the log is kept.
 
-The high-level class is left aside: it cannot interrupt a prefill, keeps the logits of every token, and reads the
-vocabulary that `edge_phi.tokenizer` reads already.
+The high-level class is left aside: it cannot interrupt a prefill, and keeps the logits of every token.
 """
 
 from __future__ import annotations
@@ -50,11 +49,11 @@ class LlamaCppRuntime:
 
         Raises:
             InvalidCall: no such file, or fewer than one thread.
-            InvalidFile: it is damaged, or not a Phi model.
+            InvalidFile: it is damaged, or llama.cpp does not know its architecture.
             MissingExtra: llama-cpp-python is not installed.
         """
         header = read_gguf_header(artifact.path)
-        config = gguf_model.read_config(header)
+        vocabulary, context = gguf_model.read_geometry(header)
         threads = usable_cores() if threads is None else threads
         if threads < 1:
             raise InvalidCall(f"{threads} threads cannot compute: give 1 or more")
@@ -62,8 +61,8 @@ class LlamaCppRuntime:
             engine="llama_cpp",
             quant=artifact.quant,
             file_bytes=header.file_bytes,
-            vocab_size=config.vocab_size,
-            context_length=min(config.max_position_embeddings, _MAX_CONTEXT),
+            vocab_size=vocabulary,
+            context_length=min(context, _MAX_CONTEXT),
             threads=threads,
         )
         self.length = 0
@@ -72,7 +71,7 @@ class LlamaCppRuntime:
         self._context: Any = None
         self._batch: Any = None
         try:
-            self._load(str(artifact.path))
+            self._load(str(artifact.path), is_phi=header.architecture == gguf_model.ARCHITECTURE)
         except BaseException:
             self.close()
             raise
@@ -123,18 +122,19 @@ class LlamaCppRuntime:
             self._llama.llama_model_free(self._model)
         self._model = self._context = self._batch = None
 
-    def _load(self, path: str) -> None:
+    def _load(self, path: str, *, is_phi: bool) -> None:
         llama, info = self._llama, self.info
         _errors.clear()
         parameters = llama.llama_model_default_params()
         parameters.n_gpu_layers = 0
-        # The words stay unread: the tokenizer is ours, and hostile ones never reach native code.
+        # Of a Phi the words stay unread: the tokenizer is ours, and hostile ones never reach native code.
         overrides = (llama.llama_model_kv_override * 3)()  # the third, empty, ends the list
         overrides[0].tag, overrides[0].key = _OVERRIDE_TEXT, b"tokenizer.ggml.model"
         overrides[0].value.val_str = b"no_vocab"
         overrides[1].tag, overrides[1].key = _OVERRIDE_WHOLE, b"phi2.vocab_size"
         overrides[1].value.val_i64 = info.vocab_size
-        parameters.kv_overrides = overrides
+        if is_phi:
+            parameters.kv_overrides = overrides
         self._model = llama.llama_model_load_from_file(path.encode(), parameters)
         if not self._model:
             raise InvalidFile(f"{path}: llama.cpp does not load it ({_reason()})")
