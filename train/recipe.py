@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -116,10 +117,13 @@ def _build(raw: dict[str, Any]) -> Recipe:
         if key == "stages":
             if not isinstance(value, list):
                 raise InvalidCall("stages cannot be set on the command line: copy the recipe's file and edit it")
+            if not all(isinstance(stage, dict) for stage in value):
+                raise InvalidCall("stages takes tables: write each one under [[stages]]")
             value = tuple(_build_stage(stage) for stage in value)
         elif key in ("model", "data"):
             if not isinstance(value, dict):
                 raise InvalidCall(f"{key} cannot be set on the command line: copy the recipe's file and edit it")
+            value = _build_model(value) if key == "model" else value
         else:
             value = _convert(key, value, str(fields[key].type))
         values[key] = value
@@ -136,10 +140,26 @@ def _build_stage(raw: dict[str, Any]) -> Stage:
     for key in raw:
         if key not in names:
             raise InvalidCall(f"unknown key {key!r} in a stage: {_nearest(key, names)}")
-    try:
-        return Stage(**raw)
-    except TypeError as error:
-        raise InvalidCall(f"a stage needs {', '.join(names)} ({error})") from error
+    missing = [name for name in names if name not in raw]
+    if missing:
+        raise InvalidCall(f"a stage has no {missing[0]}")
+    numbers = {key: _convert(f"a stage's {key}", raw[key], "float") for key in names if key not in ("name", "mixture")}
+    if not isinstance(raw["mixture"], dict):
+        raise InvalidCall(f"a stage's mixture is {raw['mixture']!r}: it takes {{ NAME = weight }}")
+    mixture = {key: _convert(f"the weight of {key}", weight, "float") for key, weight in raw["mixture"].items()}
+    return Stage(name=str(raw["name"]), mixture=mixture, **numbers)
+
+
+def _build_model(raw: dict[str, Any]) -> dict[str, Any]:
+    fields = {entry.name: entry for entry in dataclasses.fields(PhiConfig) if entry.name != "eos_token_id"}
+    for key in raw:
+        if key not in fields:
+            raise InvalidCall(f"unknown key {key!r} in model: {_nearest(key, list(fields))}")
+    needed = [name for name, entry in fields.items() if entry.default is dataclasses.MISSING and name != "vocab_size"]
+    missing = [name for name in needed if name not in raw]
+    if missing:
+        raise InvalidCall(f"model has no {missing[0]}")
+    return {key: _convert(f"model's {key}", value, str(fields[key].type)) for key, value in raw.items()}
 
 
 def _convert(key: str, value: Any, type_name: str) -> Any:
@@ -148,8 +168,13 @@ def _convert(key: str, value: Any, type_name: str) -> Any:
     try:
         if type_name == "int" and isinstance(value, str):
             value = value.replace(",", "").replace("_", "")
-        return converters[type_name](value)
-    except (TypeError, ValueError) as error:
+        converted = converters[type_name](value)
+        if (type_name == "int" and converted != float(value)) or (
+            type_name == "float" and not math.isfinite(converted)
+        ):
+            raise ValueError
+        return converted
+    except (TypeError, ValueError, OverflowError) as error:
         raise InvalidCall(f"{key} is {value!r}: it takes {_WORD[type_name]}") from error
 
 
@@ -172,9 +197,17 @@ def _validated(recipe: Recipe) -> Recipe:
         if getattr(recipe, key) < 0:
             raise InvalidCall(f"{key} is {getattr(recipe, key)}: it must be 0 or more")
     if recipe.stop > recipe.steps:
-        raise InvalidCall(f"stop is {recipe.stop}: the schedule ends at step {recipe.steps}")
-    if not 0 <= recipe.dropout < 1:
-        raise InvalidCall(f"dropout is {recipe.dropout}: it must be at least 0 and less than 1")
+        raise InvalidCall(
+            f"stop is {recipe.stop}: the schedule ends at step {recipe.steps}, give --stop=0 to end with it"
+        )
+    for key in ("dropout", "beta1", "beta2"):
+        if not 0 <= getattr(recipe, key) < 1:
+            raise InvalidCall(f"{key} is {getattr(recipe, key)}: it must be at least 0 and less than 1")
+    for key in ("eps", "clip"):
+        if getattr(recipe, key) <= 0:
+            raise InvalidCall(f"{key} is {getattr(recipe, key)}: it must be more than 0")
+    if recipe.weight_decay < 0:
+        raise InvalidCall(f"weight_decay is {recipe.weight_decay}: it must be 0 or more")
     if recipe.start_from and recipe.grow_from:
         raise InvalidCall("start_from and grow_from exclude each other: give one")
     context = recipe.model.get("max_position_embeddings", 2048)
@@ -184,6 +217,13 @@ def _validated(recipe: Recipe) -> Recipe:
         raise InvalidCall(f"optimizer is {recipe.optimizer!r}: {_nearest(recipe.optimizer, ['adamw', 'muon'])}")
     if recipe.weights not in ("bfloat16", "float32"):
         raise InvalidCall(f"weights is {recipe.weights!r}: {_nearest(recipe.weights, ['bfloat16', 'float32'])}")
+    for stage in recipe.stages:
+        if min(stage.share, stage.peak_rate, stage.final_rate, stage.warmup, *stage.mixture.values()) < 0:
+            raise InvalidCall(f"stage {stage.name} has a number below 0")
+        if stage.warmup > 1:
+            raise InvalidCall(f"stage {stage.name}: warmup is {stage.warmup}: it is a share of the stage's steps")
+        if not sum(stage.mixture.values()):
+            raise InvalidCall(f"stage {stage.name}: its mixture draws from nothing")
     if abs(sum(stage.share for stage in recipe.stages) - 1) > 1e-6:
         raise InvalidCall("the stages' shares do not add up to 1")
     return recipe
