@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 from edge_phi.checkpoint import PhiConfig
 from edge_phi.errors import EdgePhiError
 
-from .hardware import available_memory, find_gpu
+from .hardware import GPUS_PER_MACHINE, available_memory, find_gpu
 from .recipe import Recipe
 
 if TYPE_CHECKING:
     import torch
 
-# Logits that train/loss.py computes at once.
-LOSS_CHUNK = {"cuda": 2**28, "cpu": 2**21}
+# Tokens whose logits train/loss.py computes at once.
+LOSS_ROWS = {"cuda": 8192, "cpu": 512}
 
 # Memory beside the tensors. On CUDA: the context with its kernels (0.6 GB) and what the caching allocator loses to
 # fragmentation, a twentieth by assumption. On a CPU: Python with PyTorch's libraries, and freed memory not given back.
@@ -162,7 +162,7 @@ def estimate(recipe: Recipe, config: PhiConfig, *, processes: int, device: str, 
         activations_bytes=tokens * activation_bytes_per_token(
             config, length=recipe.length, device=device, compiled=recipe.compile, dropout=recipe.dropout
         ),
-        loss_bytes=_loss_bytes(config, tokens, device, compute),
+        loss_bytes=_loss_bytes(config, tokens, device, compiled=recipe.compile),
         backward_bytes=tokens * (compute * (2 * config.intermediate_size + 6 * config.hidden_size)),
         communication_bytes=communication,
         runtime_bytes=_RUNTIME_BYTES[device],
@@ -188,8 +188,8 @@ def activation_bytes_per_token(
         mask = 1 if device == "cuda" else compute  # for each element: bool, or the scale that is multiplied with
         layer += 2 * mask * width
         outside += mask * width
-        if device == "cpu":  # computes attention unfused there: probabilities, their mask, and their product
-            layer += 3 * compute * heads * length
+        if device == "cpu":  # attention is not fused there: probabilities, their mask and their product; v is copied
+            layer += 3 * compute * heads * length - 2 * compute * width
     return config.num_hidden_layers * layer + outside
 
 
@@ -226,12 +226,12 @@ def largest_micro_batch(
 
 
 def fewest_processes(recipe: Recipe, config: PhiConfig, *, available_bytes: int, device: str) -> int | None:
-    """The smallest power of two of processes on which some micro-batch fits; None if none does."""
-    processes = 1
-    while processes <= recipe.batch:
-        if largest_micro_batch(recipe, config, processes=processes, available_bytes=available_bytes, device=device):
+    """How many processes of one machine it takes at least, up to 8, for some micro-batch to fit; None if more."""
+    for processes in range(1, GPUS_PER_MACHINE + 1):
+        if recipe.batch % processes == 0 and largest_micro_batch(
+            recipe, config, processes=processes, available_bytes=available_bytes, device=device
+        ):
             return processes
-        processes *= 2
     return None
 
 
@@ -291,7 +291,7 @@ def what_would_fit(
     if more:
         trial = largest_micro_batch(recipe, config, processes=more, available_bytes=available_bytes, device=device)
         return f"{more} GPUs of this size with --micro-batch={trial} would fit"
-    return "no number of GPUs of this size would fit: give a smaller --length, or larger GPUs"
+    return f"not even {GPUS_PER_MACHINE} GPUs of this size would: take larger ones, or a smaller --length"
 
 
 def _layer_matrices(config: PhiConfig) -> int:
@@ -299,12 +299,14 @@ def _layer_matrices(config: PhiConfig) -> int:
     return config.num_hidden_layers * (4 * width * width + 2 * width * config.intermediate_size)
 
 
-def _loss_bytes(config: PhiConfig, tokens: int, device: str, compute: int) -> int:
-    """A chunk's logits twice in float32 (themselves, and shifted for the log-sum-exp); the head's gradient.
+def _loss_bytes(config: PhiConfig, tokens: int, device: str, *, compiled: bool) -> int:
+    """Logits of a chunk, its log-probabilities in float32 and their gradient; the head's gradient and cast weights.
 
-    The head's weights are cast for the loss, and a chunk's part of their gradient has its own memory.
+    Python keeps the last chunk's until the next one's are there, the compiler does not.
     """
+    compute = 2 if device == "cuda" else 4
     head = config.vocab_size * config.hidden_size
-    rows = min(tokens, max(1, LOSS_CHUNK[device] // config.vocab_size))
-    cast = compute * head if compute == 2 else 0
-    return 8 * rows * config.vocab_size + 4 * head + compute * head + cast
+    rows = min(tokens, LOSS_ROWS[device])
+    copies = 8 if compiled or rows == tokens else 12
+    cast = 2 * head if device == "cuda" else 0
+    return copies * rows * config.vocab_size + (4 + compute) * head + cast

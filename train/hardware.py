@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PRICES_OF = "November 2026"
+GPUS_PER_MACHINE = 8  # as those with fast links between them are built and rented
 
 
 @dataclass(frozen=True)
