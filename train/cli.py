@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import os
-import platform
+import signal
 import sys
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_phi import __version__
-from edge_phi.cores import usable_cores
 from edge_phi.errors import InvalidCall, MissingExtra
 
+from .recipe import Recipe, load_recipe
+
 if TYPE_CHECKING:
-    from .data.prepare import PreparedData
     from .loop import StepMetrics
-    from .recipe import Recipe
 
 
 app = typer.Typer(add_completion=False)
@@ -30,55 +27,41 @@ def train(
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or a .toml file of your own.")],
     out: Annotated[Path | None, typer.Option(help="Where the run is kept; runs/RECIPE if not given.")] = None,
+    data: Annotated[Path | None, typer.Option(help="A folder of token shards, as 'edge-phi data pack' makes.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
+    gpus: Annotated[int, typer.Option(help="For --dry-run: how many.")] = 1,
+    gpu: Annotated[str, typer.Option(help="For --dry-run: which kind.")] = "H100",
+    price: Annotated[float | None, typer.Option(help="For --dry-run: per GPU and hour, in dollars.")] = None,
+    mfu: Annotated[float | None, typer.Option(help="For --dry-run: share of the nominal peak that is reached.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For --dry-run: JSON.")] = False,
 ) -> None:
     """Train a model from a recipe; --KEY=VALUE overrides any of its values, --steps=50 for one.
 
-    A run that was stopped goes on where its last state was saved. Text beside the standard library is taken from
-    $EDGE_PHI_DATA/corpus, and what overlaps with the benchmarks in $EDGE_PHI_DATA/eval is left out.
+    A run that was stopped goes on where its last state was saved. Without --data, text beside the standard library is
+    taken from $EDGE_PHI_DATA/corpus, and what overlaps with the benchmarks in $EDGE_PHI_DATA/eval is left out. Under
+    torchrun, every process trains its part: torchrun --nproc-per-node 8 -m edge_phi train RECIPE.
     """
-    try:
-        import torch
+    settings = load_recipe(recipe, _overrides(context.args))
+    if dry_run:
+        from .dry_run import print_dry_run
 
-        from .curves import plot_loss
-        from .data.prepare import prepare
-        from .loop import STATE_FOLDER, read_metrics
-        from .loop import train as run
-        from .recipe import load_recipe
-        from .state_dict import save_checkpoint
+        print_dry_run(settings, gpus=gpus, gpu=gpu, price=price, mfu=mfu, as_json=as_json)
+        return
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # warnings of PyTorch to its own developers
+    try:
+        from .loop import Interrupted
+        from .run import run
     except ImportError as error:
         raise MissingExtra(
             f"training needs {error.name}: pip install 'edge-phi[train]' (PyTorch: some 200 MB, or 3 GB with CUDA)"
         ) from error
-
-    settings = load_recipe(recipe, _overrides(context.args))
-    folder = out or Path("runs") / settings.name
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(usable_cores())
-    data_root = Path(os.environ["EDGE_PHI_DATA"]) if "EDGE_PHI_DATA" in os.environ else None
-    benchmarks = data_root / "eval" if data_root and (data_root / "eval").is_dir() else None
-    if data_root and benchmarks is None:
-        _say(f"{data_root}: holds no benchmarks in eval/: overlap with them is not looked for")
-    data = prepare(
-        settings,
-        folder / "data",
-        corpus=data_root and data_root / "corpus",
-        benchmarks=benchmarks,
-        keep=(folder / STATE_FOLDER).exists(),
-        say=_say,
-    )
-    began = time.time()
-    with _Progress(settings) as progress:
-        model = run(settings, data, folder, on_step=progress.show)
-    steps = read_metrics(folder)
-    save_checkpoint(
-        folder / "checkpoint",
-        model,
-        data.tokenizer,
-        dtype=getattr(torch, settings.weights),
-        lineage=_lineage(settings, data, steps, began),
-    )
-    plot_loss(steps, folder / "loss.png", title=f"{settings.name}: {model.config.parameters / 1e6:.1f} M parameters")
-    print(folder / "checkpoint")
+    try:
+        with _Progress(settings) as progress:
+            print(run(settings, out or Path("runs") / settings.name, data, on_step=progress.show, say=_say))
+    except Interrupted as interruption:
+        _say(f"{interruption}, its state is saved: the same command goes on from there")
+        if interruption.signal_number == signal.SIGINT:
+            raise typer.Exit(130) from interruption
 
 
 class _Progress:
@@ -87,37 +70,57 @@ class _Progress:
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
         self._last_line = 0.0
+        self._began: tuple[float, int] | None = None
         self._bar: Any = None
         self._task: Any = None
 
     def __enter__(self) -> _Progress:
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = ("{task.description}", BarColumn(), "{task.completed}/{task.total}")
-            self._bar = Progress(
-                TextColumn(columns[0]), columns[1], TextColumn(columns[2]), TimeRemainingColumn(),
-                TextColumn("{task.fields[figures]}"), console=Console(stderr=True),
-            )  # fmt: skip
-            self._task = self._bar.add_task(self._recipe.name, total=self._recipe.steps, figures="")
-            self._bar.start()
         return self
 
     def show(self, metrics: StepMetrics) -> None:
-        figures = f"{metrics.stage} loss {metrics.loss:.3f}  {metrics.tokens_per_s:,.0f} tokens/s"
+        if sys.stderr.isatty() and self._bar is None:
+            self._start_bar()
+        if metrics.skipped:
+            _say(f"step {metrics.step}: not finite, skipped: {', '.join(metrics.skipped)}")
+        figures = f"{metrics.stage} loss {metrics.loss:.3f}  {metrics.tokens_per_s:,.0f} tokens/s  MFU {_mfu(metrics)}"
         if self._bar:
             self._bar.update(self._task, completed=metrics.step, figures=figures)
             return
-        done = metrics.step == self._recipe.steps
+        self._began = self._began or (time.monotonic(), metrics.step)
+        done = metrics.step == self._recipe.last_step
         if done or metrics.validation_loss is not None or time.monotonic() - self._last_line > 15:
             self._last_line = time.monotonic()
             held_out = f"  held-out {metrics.validation_loss:.3f}" if metrics.validation_loss is not None else ""
-            print(f"step {metrics.step}/{self._recipe.steps}  {figures}{held_out}", file=sys.stderr, flush=True)
+            _say(f"step {metrics.step}/{self._recipe.last_step}  {figures}{held_out}{self._remaining(metrics.step)}")
 
     def __exit__(self, *_: object) -> None:
         if self._bar:
             self._bar.stop()
+
+    def _start_bar(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+            TimeRemainingColumn(), TextColumn("{task.fields[figures]}"), console=Console(stderr=True),
+        )  # fmt: skip
+        self._task = self._bar.add_task(self._recipe.name, total=self._recipe.last_step, figures="")
+        self._bar.start()
+
+    def _remaining(self, step: int) -> str:
+        began, first = self._began or (0.0, step)
+        if step == first or step == self._recipe.last_step:
+            return ""
+        seconds = (time.monotonic() - began) / (step - first) * (self._recipe.last_step - step)
+        hours, minutes = divmod(round(seconds / 60), 60)
+        return f"  {hours}:{minutes:02} h left"
+
+
+def _mfu(metrics: StepMetrics) -> str:
+    """Of the nominal peak, where there is one, and of the measured."""
+    measured = f"{metrics.mfu_measured:.0%} of measured peak"
+    return f"{metrics.mfu_nominal:.1%}, {measured}" if metrics.mfu_nominal else measured
 
 
 def _say(line: str) -> None:
@@ -132,17 +135,3 @@ def _overrides(arguments: list[str]) -> dict[str, str]:
             raise InvalidCall(f"cannot read {argument!r}: write overrides as --key=value")
         overrides[key] = value
     return overrides
-
-
-def _lineage(recipe: Recipe, data: PreparedData, steps: list[dict[str, Any]], began: float) -> dict[str, Any]:
-    import torch
-
-    return {
-        "made_by": f"edge-phi {__version__}",
-        "recipe": asdict(recipe),
-        "data": data.manifest,
-        "result": {key: steps[-1][key] for key in ("step", "tokens", "loss", "validation_loss")},
-        "versions": {"python": platform.python_version(), "torch": torch.__version__.partition("+")[0]},
-        "machine": {"processor": platform.machine(), "threads": torch.get_num_threads()},
-        "hours": round((time.time() - began) / 3600, 3),
-    }

@@ -1,29 +1,55 @@
-"""The training loop: batch, loss, gradients, step; what it saw as JSON lines, its state kept whole on disk."""
+"""The training loop: batch, loss, gradients, step; the same on a laptop's CPU, one GPU or many machines.
+
+The device is never waited for: a step's figures are read while the next one runs, a step whose loss or gradient is not
+finite is left out on the device itself, and Python's garbage collection keeps to the pauses that validation makes.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-import torch.nn.functional as F
+from torch import Tensor
 
-from .batches import learning_rate, plan_batches
-from .data.prepare import PreparedData
+from edge_phi.atomic import write_bytes
+from edge_phi.errors import EdgePhiError
+
+from .batches import Plan, learning_rate, plan_batches, stage_at
+from .data.shards import END_OF_TEXT, Shards, TokenArray
+from .distributed import Place, free_gathered, reduce_gradients, shard, whole
+from .flops import estimate, measured_flops, nominal_flops
 from .model import Phi
 from .optim import build_optimizers
 from .recipe import Recipe
-from .state import load_state, save_state
+from .state import StateSaver, load_state
+from .state_dict import set_weights
 
 METRICS_FILE = "metrics.jsonl"
 STATE_FOLDER = "state"
 _VALIDATION_SEQUENCES = 16
+_MOST_SKIPPED = 5  # steps in a row without a finite gradient
+# Changing these in a run that goes on changes how it is computed or watched, not what it learns.
+_FREE_TO_CHANGE = {
+    "stop",
+    "micro_batch",
+    "compile",
+    "weights",
+    "validate_every",
+    "save_every",
+    "keep_every",
+    "tensorboard",
+}
 
 
 @dataclass(frozen=True)
@@ -36,81 +62,129 @@ class StepMetrics:
     validation_loss: float | None  # on held-out code, where it was measured
     learning_rate: float
     gradient_norm: float
+    skipped: list[str] | None  # the sequences, where loss or gradient was not finite and nothing was learnt
     tokens: int  # seen so far
     tokens_per_s: float
+    mfu_nominal: float | None  # share of the peak that the GPU's data sheet gives for dense bfloat16
+    mfu_measured: float  # share of what a large matrix product reached on this device before the run
 
 
-def train(recipe: Recipe, data: PreparedData, out: Path, *, on_step: Callable[[StepMetrics], None]) -> Phi:
+class Interrupted(Exception):
+    """SIGTERM or SIGINT came; the state is saved."""
+
+    def __init__(self, signal_number: int, step: int) -> None:
+        super().__init__(f"stopped after step {step}")
+        self.signal_number = signal_number
+        self.step = step
+
+
+def train(
+    recipe: Recipe,
+    data: Shards,
+    out: Path,
+    *,
+    on_step: Callable[[StepMetrics], None],
+    on_keep: Callable[[Phi, StepMetrics], None] = lambda model, metrics: None,
+    place: Place | None = None,
+    initial: dict[str, Tensor] | None = None,
+) -> Phi:
     """Train to the recipe's last step and return the model; goes on from `out`'s state where there is one.
 
     Args:
         recipe: what to do.
         data: token arrays by the names that the recipe's mixtures use.
         out: the run's folder; gets metrics.jsonl and the state.
-        on_step: told every step's figures.
+        on_step: told every step's figures, in the first process.
+        on_keep: given the model and its figures every `keep_every` steps, in every process.
+        place: of this process; alone on the CPU if None.
+        initial: whole weights to begin with, under the model's names; drawn from the seed if None.
 
     Raises:
         InvalidCall, InvalidFile: data too small, or a state that does not fit the recipe.
-        EdgePhiError: the disk is full or not writable.
+        EdgePhiError: the disk is full or not writable, or several steps in a row had no finite gradient.
+        Interrupted: a signal came.
     """
-    vocabulary = data.tokenizer.get_vocab_size()
-    model = Phi(recipe.config(vocab_size=vocabulary, eos_token_id=data.tokenizer.token_to_id("<|endoftext|>")))
-    model.initialize(recipe.seed)
+    place = place or Place(torch.device("cpu"))
+    model = build_model(recipe, data, place, initial)
     optimizers = build_optimizers(
-        model, name=recipe.optimizer, weight_decay=recipe.weight_decay, betas=(recipe.beta1, recipe.beta2)
+        model,
+        name=recipe.optimizer,
+        weight_decay=recipe.weight_decay,
+        betas=(recipe.beta1, recipe.beta2),
+        eps=recipe.eps,
     )
     plan = plan_batches(recipe, data.arrays)
-    fingerprint = json.dumps({"recipe": asdict(recipe), "documents": data.manifest["documents"]["sha256"]})
-    loss_of = torch.compile(_loss) if recipe.compile else _loss
+    fingerprint = _fingerprint(recipe, data)
     start = load_state(out / STATE_FOLDER, model, optimizers, fingerprint)
-    metrics_path = out / METRICS_FILE
-    _keep_first(metrics_path, start)
+    saver = StateSaver(out / STATE_FOLDER, fingerprint, place)
+    recorder = _Recorder(recipe, plan, model, out / METRICS_FILE, place, on_step)
+    if place.first:
+        _keep_first(out / METRICS_FILE, start)
 
-    for step in range(start, recipe.steps):
-        began = time.perf_counter()
-        rate = learning_rate(recipe, plan, step)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-        loss = loss_of(model, torch.from_numpy(plan.batch(step, data.arrays, recipe.length)))
-        loss.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
-        seconds = time.perf_counter() - began
+    with _interruptions() as interruption, _no_garbage_collection():
+        for step in range(start, recipe.last_step):
+            figures = _step(recipe, plan, step, model, optimizers, place, interruption.signal_number)
+            done = step + 1
+            last = done == recipe.last_step
+            keep = recipe.keep_every > 0 and done % recipe.keep_every == 0
+            validate = last or keep or done % recipe.validate_every == 0
+            save = last or done % recipe.save_every == 0
+            recorder.add(step, figures)
+            stop = not last and (recorder.interrupted or (place.processes == 1 and interruption.signal_number > 0))
+            if validate or save or stop:
+                metrics = recorder.finish(data.validation if validate else None)
+                if keep:
+                    on_keep(model, metrics)
+                if save or stop:
+                    saver.start(model, optimizers, done)
+                if stop:
+                    saver.wait()
+                    raise Interrupted(interruption.signal_number or signal.SIGTERM, done)
+                gc.collect()
+                recorder.restart_clock()
+        saver.wait()
+    return model
 
-        last = step + 1 == recipe.steps
-        validate = last or (step + 1) % recipe.validate_every == 0
-        metrics = StepMetrics(
-            step=step + 1,
-            stage=recipe.stages[int(plan.stage_of_step[step])].name,
-            loss=loss.item(),
-            validation_loss=validation_loss(model, data.validation, recipe.length) if validate else None,
-            learning_rate=rate,
-            gradient_norm=float(norm),
-            tokens=(step + 1) * recipe.batch * recipe.length,
-            tokens_per_s=recipe.batch * recipe.length / seconds,
-        )
-        with metrics_path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(asdict(metrics)) + "\n")
-        if last or (step + 1) % recipe.save_every == 0:
-            save_state(out / STATE_FOLDER, model, optimizers, step + 1, fingerprint)
-        on_step(metrics)
+
+def build_model(recipe: Recipe, data: Shards, place: Place, initial: dict[str, Tensor] | None = None) -> Phi:
+    """A model on its device, divided over the processes, with its first weights.
+
+    Parameters are float32; products are computed in bfloat16 on a GPU and in float32 on a CPU.
+    """
+    config = recipe.config(
+        vocab_size=data.tokenizer.get_vocab_size(), eos_token_id=data.tokenizer.token_to_id(END_OF_TEXT)
+    )
+    with torch.device("meta"):
+        model = Phi(config, dropout=recipe.dropout)
+    model.compute_dtype = torch.bfloat16 if place.device.type == "cuda" else torch.float32
+    if recipe.compile:  # layer by layer where they are divided: gathering stays outside
+        for part in model.layers if place.mesh else [model]:
+            part.compile()
+    shard(model, place)
+    model.to_empty(device=place.device)
+    model.initialize(recipe.seed)
+    if initial is not None:
+        set_weights(model, initial)
     return model
 
 
 @torch.no_grad()
-def validation_loss(model: Phi, tokens: npt.NDArray[np.uint16], length: int) -> float:
-    """Mean cross-entropy in nats per token over the first sequences of held-out tokens."""
-    count = min(_VALIDATION_SEQUENCES, (len(tokens) - 1) // length)
-    if not count:
+def validation_loss(model: Phi, tokens: TokenArray, length: int, *, micro_batch: int = 1) -> float:
+    """Mean cross-entropy in nats per token over the first sequences of held-out tokens; every process computes all."""
+    rows = [
+        part[start : start + length + 1] for part in tokens.parts for start in range(0, len(part) - length, length)
+    ][:_VALIDATION_SEQUENCES]
+    if not rows:
         return float("nan")
-    losses = [
-        _loss(model, torch.from_numpy(tokens[row * length : (row + 1) * length + 1].astype(np.int64)[None])).item()
-        for row in range(count)
-    ]
-    return float(np.mean(losses))
+    device = model.cos.device
+    model.eval()
+    losses = []
+    for first in range(0, len(rows), micro_batch):
+        batch = torch.from_numpy(np.stack(rows[first : first + micro_batch]).astype(np.int64)).to(device)
+        losses.append(model(batch[:, :-1], batch[:, 1:]).float() * len(batch))
+    model.train()
+    free_gathered(model)
+    return float(torch.stack(losses).sum()) / len(rows)
 
 
 def read_metrics(out: Path) -> list[dict[str, Any]]:
@@ -118,14 +192,178 @@ def read_metrics(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
 
 
-def _loss(model: Phi, tokens: torch.Tensor) -> torch.Tensor:
-    return F.cross_entropy(model(tokens[:, :-1]).flatten(0, 1), tokens[:, 1:].flatten())
+def _step(
+    recipe: Recipe,
+    plan: Plan,
+    step: int,
+    model: Phi,
+    optimizers: list[torch.optim.Optimizer],
+    place: Place,
+    signal_number: int,
+) -> Tensor:
+    """Queue one step and return, on the device, its loss, its gradient norm, and the sum of all processes' signals."""
+    share = recipe.batch // place.processes
+    micro_batch = min(recipe.micro_batch or share, share)
+    batch = torch.from_numpy(
+        plan.batch(step, rank=place.rank, processes=place.processes, vocab_size=model.config.vocab_size)
+    )
+    if place.device.type == "cuda":
+        batch = batch.pin_memory().to(place.device, non_blocking=True)
+    if recipe.dropout:
+        torch.manual_seed(hash((recipe.seed, step, place.rank)))
+    figures = torch.tensor([0.0, 0.0, float(signal_number)]).to(place.device, non_blocking=True)
+    for first in range(0, share, micro_batch):
+        rows = batch[first : first + micro_batch]
+        reduce_gradients(model, reduce=first + micro_batch >= share)
+        loss = model(rows[:, :-1], rows[:, 1:]) * (len(rows) / share)
+        loss.backward()
+        figures[0] += loss.detach() / place.processes
+    place.sum(figures)
+    norm = whole(torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip))
+    figures[1] = norm
+    not_finite = (~torch.isfinite(figures[0] + norm)).float()
+    for optimizer in optimizers:
+        optimizer.found_inf = not_finite  # type: ignore[attr-defined]  # what torch.amp.GradScaler tells them too
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(recipe, step)
+        optimizer.step()
+        optimizer.zero_grad()
+    return figures
+
+
+class _Recorder:
+    """Turns steps' figures into metrics, one step behind the device."""
+
+    def __init__(
+        self, recipe: Recipe, plan: Plan, model: Phi, path: Path, place: Place, on_step: Callable[[StepMetrics], None]
+    ) -> None:
+        self.interrupted = False  # whether a signal came to any of the processes, the same in all of them
+        self._recipe = recipe
+        self._plan = plan
+        self._model = model
+        self._path = path
+        self._place = place
+        self._on_step = on_step
+        self._pending: tuple[int, Tensor, torch.cuda.Event | None] | None = None
+        self._skipped_in_a_row = 0
+        flops = estimate(recipe, model.config, processes=place.processes, device=place.device.type)
+        self._flops_per_token = flops.flops_per_token / place.processes
+        on_gpu = place.device.type == "cuda"
+        self._nominal = nominal_flops(torch.cuda.get_device_name(place.device)) if on_gpu else None
+        self._measured = measured_flops(place.device)
+        self._since = time.perf_counter()
+
+    def add(self, step: int, figures: Tensor) -> None:
+        """Take a step that is queued, and report the one before it."""
+        event = None
+        if figures.device.type == "cuda":
+            figures = figures.to("cpu", non_blocking=True)
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            event.record()
+        before, self._pending = self._pending, (step, figures, event)
+        if before:
+            self._report(*before)
+
+    def finish(self, validation: TokenArray | None = None) -> StepMetrics:
+        """Wait for the step that is pending and report it, with the loss on `validation`."""
+        assert self._pending is not None
+        pending, self._pending = self._pending, None
+        return self._report(*pending, validation=validation)
+
+    def restart_clock(self) -> None:
+        """Leave out of the next step's time what was between the steps."""
+        self._since = time.perf_counter()
+
+    def _report(
+        self, step: int, figures: Tensor, event: torch.cuda.Event | None, validation: TokenArray | None = None
+    ) -> StepMetrics:
+        if event:
+            event.synchronize()
+        loss, norm, signals = figures.tolist()
+        now = time.perf_counter()
+        seconds, self._since = now - self._since, now
+        recipe = self._recipe
+        held_out = None
+        if validation:
+            held_out = validation_loss(self._model, validation, recipe.length, micro_batch=self._validation_batch())
+        self.interrupted = signals > 0
+        skipped = None if np.isfinite(loss) and np.isfinite(norm) else self._plan.names(step)
+        self._skipped_in_a_row = self._skipped_in_a_row + 1 if skipped else 0
+        tokens_per_s = recipe.batch * recipe.length / seconds
+        metrics = StepMetrics(
+            step=step + 1,
+            stage=recipe.stages[stage_at(recipe, step)].name,
+            loss=loss,
+            validation_loss=held_out,
+            learning_rate=learning_rate(recipe, step),
+            gradient_norm=norm,
+            skipped=skipped,
+            tokens=(step + 1) * recipe.batch * recipe.length,
+            tokens_per_s=tokens_per_s,
+            mfu_nominal=self._nominal and tokens_per_s * self._flops_per_token / self._nominal,
+            mfu_measured=tokens_per_s * self._flops_per_token / self._measured,
+        )
+        if self._place.first:
+            with self._path.open("a", encoding="utf-8") as lines:
+                lines.write(json.dumps(asdict(metrics)) + "\n")
+            self._on_step(metrics)
+        if self._skipped_in_a_row >= _MOST_SKIPPED:
+            raise EdgePhiError(
+                f"step {step + 1}: loss {loss}, gradient norm {norm}, the {_MOST_SKIPPED}th step in a row that is not "
+                f"finite: lower the peak rate, or look at its sequences: {', '.join(skipped or [])}"
+            )
+        return metrics
+
+    def _validation_batch(self) -> int:
+        return min(self._recipe.micro_batch or 1, _VALIDATION_SEQUENCES)
+
+
+@dataclass
+class _Interruption:
+    signal_number: int = 0
+
+
+@contextlib.contextmanager
+def _interruptions() -> Iterator[_Interruption]:
+    """Note SIGTERM and SIGINT instead of being ended by them; a second one ends as usual."""
+    interruption = _Interruption()
+    if threading.current_thread() is not threading.main_thread():
+        yield interruption
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        interruption.signal_number = number
+        signal.signal(number, before[signal.Signals(number)])
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """A collection in the middle of a step would leave the device without work; one process's makes all wait."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def _fingerprint(recipe: Recipe, data: Shards) -> str:
+    """Of all that decides what a run learns."""
+    settings = {key: value for key, value in asdict(recipe).items() if key not in _FREE_TO_CHANGE}
+    return json.dumps({"recipe": settings, "data": data.manifest}, sort_keys=True)
 
 
 def _keep_first(path: Path, steps: int) -> None:
     """Drop figures of steps that a resumed run will do again."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    kept = []
-    if path.exists():
-        kept = path.read_text(encoding="utf-8").splitlines(keepends=True)[:steps]
-    path.write_text("".join(kept), encoding="utf-8")
+    kept = path.read_bytes().splitlines(keepends=True)[:steps] if path.exists() else []
+    write_bytes(path, b"".join(kept))

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 # Coefficients of the quintic Newton-Schulz iteration, as tuned in Muon's reference description.
 _NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
@@ -18,7 +19,7 @@ _NEWTON_SCHULZ_STEPS = 5
 
 
 def build_optimizers(
-    model: nn.Module, *, name: str, weight_decay: float, betas: tuple[float, float]
+    model: nn.Module, *, name: str, weight_decay: float, betas: tuple[float, float], eps: float = 1e-8
 ) -> list[torch.optim.Optimizer]:
     """Optimizers for all weights; the learning rate is set by the loop before each step.
 
@@ -27,6 +28,7 @@ def build_optimizers(
         name: "adamw" or "muon".
         weight_decay: applied to matrices, not to biases, norms and embeddings.
         betas: AdamW's.
+        eps: AdamW's.
     """
     matrices: list[Tensor] = []
     others: list[Tensor] = []
@@ -37,10 +39,10 @@ def build_optimizers(
     if name == "muon":
         return [
             Muon(matrices, weight_decay=weight_decay),
-            torch.optim.AdamW(adamw, lr=0.0, betas=betas, fused=True),
+            torch.optim.AdamW(adamw, lr=0.0, betas=betas, eps=eps, fused=True),
         ]
     adamw.append({"params": matrices, "weight_decay": weight_decay})
-    return [torch.optim.AdamW(adamw, lr=0.0, betas=betas, fused=True)]
+    return [torch.optim.AdamW(adamw, lr=0.0, betas=betas, eps=eps, fused=True)]
 
 
 class Muon(torch.optim.Optimizer):
@@ -55,7 +57,11 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """Update every matrix that has a gradient."""
+        """Update every matrix that has a gradient; none, where `found_inf` is a float32 scalar of 1.
+
+        `found_inf` is PyTorch's own name for it: its fused optimizers read the same attribute. It stays on the device.
+        """
+        found_inf: Tensor | None = getattr(self, "found_inf", None)
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is None:
@@ -63,10 +69,28 @@ class Muon(torch.optim.Optimizer):
                 state = self.state[weight]
                 if not state:
                     state["momentum"] = torch.zeros_like(weight)
-                velocity = state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
-                nesterov = weight.grad.lerp(velocity, group["momentum"])
-                update = orthogonalize(nesterov) * (0.2 * max(weight.shape) ** 0.5)
-                weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update, alpha=group["lr"])
+                here, velocity, gradient = _local(weight), _local(state["momentum"]), _local(weight.grad)
+                rate: float | Tensor = group["lr"]
+                if found_inf is not None:
+                    gradient = torch.where(found_inf > 0, velocity, gradient)  # moves the momentum nowhere
+                    rate = rate * (1 - found_inf)
+                velocity.lerp_(gradient, 1 - group["momentum"])
+                nesterov = gradient.lerp(velocity, group["momentum"])
+                update = _orthogonal_part(nesterov, weight) * (0.2 * max(weight.shape) ** 0.5)
+                here.mul_(1 - rate * group["weight_decay"]).sub_(update * rate)
+
+
+def _orthogonal_part(nesterov: Tensor, weight: Tensor) -> Tensor:
+    """`orthogonalize`, of the whole matrix where each process has a part of it: each gathers and computes all of it."""
+    if not isinstance(weight, DTensor):
+        return orthogonalize(nesterov)
+    mesh, placements = weight.device_mesh, weight.placements
+    full = DTensor.from_local(nesterov, mesh, placements, shape=weight.shape, stride=weight.stride()).full_tensor()
+    return distribute_tensor(orthogonalize(full), mesh, placements, src_data_rank=None).to_local()
+
+
+def _local(tensor: Tensor) -> Tensor:
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def orthogonalize(matrix: Tensor) -> Tensor:

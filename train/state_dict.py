@@ -8,28 +8,36 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from edge_phi.atomic import atomic_folder
-from edge_phi.checkpoint import CONFIG_FILE, LINEAGE_FILE, TOKENIZER_FILE, WEIGHTS_FILE, open_checkpoint
+from edge_phi.checkpoint import CONFIG_FILE, LINEAGE_FILE, TOKENIZER_FILE, WEIGHTS_FILE, PhiConfig, open_checkpoint
 
-from .data.pack import END_OF_TEXT
+from .data.shards import END_OF_TEXT
+from .distributed import whole
 from .model import Phi
 
 
-def save_checkpoint(folder: Path, model: Phi, tokenizer: Any, *, dtype: torch.dtype, lineage: dict[str, Any]) -> None:
-    """Write a folder that transformers loads: config, safetensors in `dtype`, tokenizer, lineage. Whole or not at all.
+def save_checkpoint(
+    folder: Path, config: PhiConfig, tensors: dict[str, Tensor], tokenizer: Any, *, lineage: dict[str, Any]
+) -> None:
+    """Write a folder that transformers loads: config, safetensors, tokenizer, lineage. Whole or not at all.
+
+    Args:
+        folder: to write; one that is there is replaced.
+        config: the model's geometry.
+        tensors: as `to_hugging_face` gives them, all of one type.
+        tokenizer: a `tokenizers.Tokenizer`.
+        lineage: where the weights came from.
 
     Raises:
         EdgePhiError: the folder cannot be written to.
     """
     from safetensors.torch import save_file
 
-    tensors = {name: tensor.to(dtype).contiguous() for name, tensor in to_hugging_face(model).items()}
+    dtype = str(next(iter(tensors.values())).dtype).removeprefix("torch.")
     with atomic_folder(folder) as partial:
-        _write_json(
-            partial / CONFIG_FILE,
-            {**model.config.to_json(), "torch_dtype": str(dtype).removeprefix("torch.")},
-        )
+        _write_json(partial / CONFIG_FILE, {**config.to_json(), "torch_dtype": dtype})
         save_file(tensors, partial / WEIGHTS_FILE, metadata={"format": "pt"})
         tokenizer.save(str(partial / TOKENIZER_FILE))
         _write_json(
@@ -40,10 +48,10 @@ def save_checkpoint(folder: Path, model: Phi, tokenizer: Any, *, dtype: torch.dt
                 "eos_token": END_OF_TEXT,
                 "unk_token": END_OF_TEXT,
                 "clean_up_tokenization_spaces": False,
-                "model_max_length": model.config.max_position_embeddings,
+                "model_max_length": config.max_position_embeddings,
             },
         )
-        end = model.config.eos_token_id
+        end = config.eos_token_id
         _write_json(partial / "generation_config.json", {"bos_token_id": end, "eos_token_id": end})
         _write_json(partial / LINEAGE_FILE, lineage)
 
@@ -54,23 +62,48 @@ def load_checkpoint(folder: Path) -> Phi:
     Raises:
         InvalidCall, InvalidFile: as `edge_phi.checkpoint.open_checkpoint`.
     """
-    checkpoint = open_checkpoint(folder)
-    model = Phi(checkpoint.config)
-    state: dict[str, Tensor] = {}
-    for name in model.state_dict():
-        parts = [torch.from_numpy(checkpoint.tensor(part)) for part in _hugging_face_names(name)]
-        state[name] = parts[0] if len(parts) == 1 else torch.cat(parts)
-    model.load_state_dict(state)
+    config, weights = read_weights(folder)
+    model = Phi(config)
+    set_weights(model, weights)
     return model
 
 
-def to_hugging_face(model: Phi) -> dict[str, Tensor]:
-    """Weights under Hugging Face's names; q, k and v apart."""
+def to_hugging_face(model: Phi, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
+    """Whole weights on the CPU under Hugging Face's names, q, k and v apart; every process must call it."""
     tensors: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
         names = _hugging_face_names(name)
-        tensors.update(zip(names, tensor.chunk(len(names)), strict=True))
+        gathered = whole(tensor).to("cpu", dtype)
+        tensors.update(
+            (part, piece.contiguous()) for part, piece in zip(names, gathered.chunk(len(names)), strict=True)
+        )
     return tensors
+
+
+def read_weights(folder: Path) -> tuple[PhiConfig, dict[str, Tensor]]:
+    """A `PhiForCausalLM` folder's geometry, and its weights in float32 under our names.
+
+    Raises:
+        InvalidCall, InvalidFile: as `edge_phi.checkpoint.open_checkpoint`.
+    """
+    checkpoint = open_checkpoint(folder)
+    with torch.device("meta"):
+        names = Phi(checkpoint.config).state_dict()
+    weights = {}
+    for name in names:
+        parts = [torch.from_numpy(checkpoint.tensor(part)) for part in _hugging_face_names(name)]
+        weights[name] = parts[0] if len(parts) == 1 else torch.cat(parts)
+    return checkpoint.config, weights
+
+
+@torch.no_grad()
+def set_weights(model: Phi, weights: dict[str, Tensor]) -> None:
+    """Copy whole weights into a model, each process its part."""
+    for name, weight in model.named_parameters():
+        value = weights[name].to(weight.device, weight.dtype)
+        if isinstance(weight, DTensor):  # every process has the whole and keeps its part: nothing is sent
+            value = distribute_tensor(value, weight.device_mesh, weight.placements, src_data_rank=None)
+        weight.copy_(value)
 
 
 def _hugging_face_names(name: str) -> list[str]:

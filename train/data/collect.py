@@ -14,6 +14,7 @@ import hashlib
 import json
 import re
 import sysconfig
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -119,6 +120,16 @@ def text_folder(folder: Path) -> Iterator[Document]:
     if not files:
         raise InvalidCall(f"{folder}: holds no SET/*.jsonl.gz: give a folder of text sets")
     for file in files:
+        yield from text_lines(file, source=file.parent.name)
+
+
+def text_lines(file: Path, *, source: str) -> Iterator[Document]:
+    """Documents of one .jsonl.gz, lines of {path, license, text}; broken or foreign lines come out empty.
+
+    Raises:
+        InvalidCall: no such file, or it is not compressed with gzip.
+    """
+    try:
         with gzip.open(file, "rb") as lines:
             for number, line in enumerate(lines):
                 try:
@@ -126,10 +137,35 @@ def text_folder(folder: Path) -> Iterator[Document]:
                 except ValueError:
                     record = None
                 if not isinstance(record, dict) or not isinstance(record.get("text"), str):
-                    yield _document(file.parent.name, f"line {number + 1}", "", "")
+                    yield _document(source, f"line {number + 1}", "", "")
                     continue
                 path, license_ = str(record.get("path", number)), str(record.get("license", "unknown"))
-                yield _document(file.parent.name, path, license_, record["text"])
+                yield _document(source, path, license_, record["text"])
+    except (OSError, EOFError, zlib.error) as error:
+        raise InvalidCall(f"{file}: not readable as gzipped JSON lines ({error})") from error
+
+
+def source_files(folder: Path) -> Iterator[Document]:
+    """The .py, .md, .rst and .txt files below a folder, hidden folders left out; licence as the user knows it.
+
+    Raises:
+        InvalidCall: none there.
+    """
+    files = [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in (".py", ".md", ".rst", ".txt")
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+    if not files:
+        raise InvalidCall(f"{folder}: holds no .py, .md, .rst or .txt: give a folder of text")
+    for path in files:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            text = ""
+        yield _document(folder.name, str(path.relative_to(folder)), "unknown", text)
 
 
 def write_documents(path: Path, documents: Iterable[Document]) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_phi.errors import InvalidCall, InvalidFile
+from edge_phi.errors import InvalidCall
 
-END_OF_TEXT = "<|endoftext|>"
+from .shards import END_OF_TEXT
+
+_TOKENS_PER_PART = 2**27  # 256 MB
+_TEXTS_AT_ONCE = 1_000
 
 
 def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Any:
@@ -35,52 +38,42 @@ def train_tokenizer(texts: Iterable[str], *, vocab_size: int) -> Any:
     return tokenizer
 
 
-def pack(texts: Sequence[str], tokenizer: Any) -> npt.NDArray[np.uint16]:
+def pack(texts: Iterable[str], tokenizer: Any) -> npt.NDArray[np.uint16]:
     """Encode texts, each followed by the end-of-text token: uint16 [tokens].
 
     Raises:
         InvalidCall: the tokenizer has no end-of-text token or more ids than uint16 holds.
     """
+    parts = list(pack_in_parts(texts, tokenizer))
+    return np.concatenate(parts) if parts else np.zeros(0, np.uint16)
+
+
+def pack_in_parts(
+    texts: Iterable[str], tokenizer: Any, *, tokens: int = _TOKENS_PER_PART
+) -> Iterator[npt.NDArray[np.uint16]]:
+    """As `pack`, in arrays of about `tokens` tokens each, so that no more than one is in memory.
+
+    Raises:
+        InvalidCall: as `pack`.
+    """
     end = tokenizer.token_to_id(END_OF_TEXT)
     if end is None or tokenizer.get_vocab_size() > 2**16:
         raise InvalidCall(f"the tokenizer needs {END_OF_TEXT} and at most 65,536 ids")
     tokenizer.encode_special_tokens = True  # written out in a document they are text, not control
-    parts: list[npt.NDArray[np.uint16]] = []
-    for batch in _batches(texts, 1_000):
+    held: list[npt.NDArray[np.uint16]] = []
+    size = 0
+    for batch in _batches(texts, _TEXTS_AT_ONCE):
         for encoding in tokenizer.encode_batch(batch, add_special_tokens=False):
-            parts.append(np.array([*encoding.ids, end], dtype=np.uint16))
-    return np.concatenate(parts) if parts else np.zeros(0, np.uint16)
+            held.append(np.array([*encoding.ids, end], dtype=np.uint16))
+            size += len(held[-1])
+        if size >= tokens:
+            yield np.concatenate(held)
+            held, size = [], 0
+    if held:
+        yield np.concatenate(held)
 
 
-def write_tokens(path: Path, tokens: npt.NDArray[np.uint16]) -> None:
-    """Write a token array as .npy, whole or not at all."""
-    from edge_phi.atomic import atomic_file
-
-    with atomic_file(path) as file:
-        np.save(file, tokens, allow_pickle=False)
-
-
-def read_tokens(path: Path, *, vocab_size: int) -> npt.NDArray[np.uint16]:
-    """Memory-map a token array: uint16 [tokens].
-
-    Raises:
-        InvalidCall: there is no such file.
-        InvalidFile: it is damaged, of another type, or holds ids beyond the vocabulary.
-    """
-    try:
-        tokens = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError as error:
-        raise InvalidCall(f"{path}: missing: make it with 'edge-phi data pack'") from error
-    except (OSError, ValueError) as error:
-        raise InvalidFile(f"{path}: damaged or truncated ({error}): pack it again") from error
-    if tokens.dtype != np.uint16 or tokens.ndim != 1 or not len(tokens):
-        raise InvalidFile(f"{path}: holds {tokens.dtype} {tokens.shape}, not a row of uint16 tokens: pack it again")
-    largest = max(int(tokens[start : start + 2**22].max()) for start in range(0, len(tokens), 2**22))
-    if largest >= vocab_size:
-        raise InvalidFile(f"{path}: token {largest} is beyond the vocabulary of {vocab_size}: pack it again")
-    return tokens  # type: ignore[no-any-return]
-
-
-def _batches(texts: Sequence[str], size: int) -> Iterator[list[str]]:
-    for start in range(0, len(texts), size):
-        yield list(texts[start : start + size])
+def _batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:
+    remaining = iter(texts)
+    while batch := list(itertools.islice(remaining, size)):
+        yield batch

@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from edge_phi.atomic import atomic_folder
 from edge_phi.cores import usable_cores
-from edge_phi.errors import InvalidCall, InvalidFile
+from edge_phi.errors import InvalidCall
 
 from ..recipe import Recipe
 from .collect import Document, collect, standard_library, text_folder
 from .exercises import generate
-from .pack import END_OF_TEXT, pack, read_tokens, train_tokenizer, write_tokens
+from .pack import pack_in_parts, train_tokenizer
+from .shards import MANIFEST_FILE, VALIDATION, Shards, ShardWriter, read_json, read_shards
 
 EXERCISES = "exercises"  # the source that is generated, not collected
-VALIDATION = "validation"
-_MANIFEST = "manifest.json"
 _HELD_OUT = 3  # of 256 documents, about 1.2 %
 _FEWEST_TOKENS_PER_EXERCISE = 60
-
-
-@dataclass(frozen=True)
-class PreparedData:
-    """Token arrays by group, with the tokenizer that made them."""
-
-    tokenizer: Any
-    arrays: dict[str, npt.NDArray[np.uint16]]  # uint16 [tokens] each
-    validation: npt.NDArray[np.uint16]  # documents that no array holds
-    manifest: dict[str, Any]
 
 
 def prepare(
@@ -47,7 +31,7 @@ def prepare(
     benchmarks: Path | None,
     keep: bool,
     say: Callable[[str], None],
-) -> PreparedData:
+) -> Shards:
     """Collect, generate, train the tokenizer and pack; or take what an earlier call left in `folder`.
 
     Args:
@@ -71,10 +55,9 @@ def prepare(
         "corpus": {f"{file.parent.name}/{file.name}": file.stat().st_size for file in _corpus_files(corpus)},
         "benchmarks": benchmarks is not None,
     }
-    if (folder / _MANIFEST).is_file():
-        manifest = _read_manifest(folder / _MANIFEST)
-        if manifest.get("made_from") == wanted:
-            return _load(folder, manifest)
+    if (folder / MANIFEST_FILE).is_file():
+        if read_json(folder / MANIFEST_FILE).get("made_from") == wanted:
+            return read_shards(folder)
         if keep:
             raise InvalidCall(
                 f"{folder.parent}: holds a run with other settings: give another --out, or remove it to begin anew"
@@ -103,20 +86,16 @@ def prepare(
     say(f"training a tokenizer of {recipe.vocabulary:,} tokens")
     tokenizer = train_tokenizer((text for group in texts.values() for text in group), vocab_size=recipe.vocabulary)
     with atomic_folder(folder) as partial:
-        tokenizer.save(str(partial / "tokenizer.json"))
-        counts = {}
+        writer = ShardWriter(partial, tokenizer)
         for group, group_texts in [*texts.items(), (VALIDATION, validation)]:
             if group_texts:
-                tokens = pack(group_texts, tokenizer)
-                write_tokens(partial / f"{group}.npy", tokens)
-                counts[group] = len(tokens)
-                say(f"packed {group}: {len(tokens):,} tokens")
-        manifest = {"made_from": wanted, "tokens": counts, "documents": collection.manifest}
+                say(f"packed {group}: {writer.write(group, pack_in_parts(group_texts, tokenizer)):,} tokens")
+        manifest: dict[str, Any] = {"made_from": wanted, "documents": collection.manifest}
         if EXERCISES in texts:
             digest = hashlib.sha256("\0".join(texts[EXERCISES]).encode()).hexdigest()
             manifest["exercises"] = {"count": len(texts[EXERCISES]), "sha256": digest}
-        (partial / _MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-    return _load(folder, manifest)
+        writer.finish(manifest)
+    return read_shards(folder)
 
 
 def _exercises_needed(recipe: Recipe) -> int:
@@ -141,30 +120,6 @@ def _generated(count: int, seed: int, say: Callable[[str], None]) -> list[str]:
 
 def _corpus_files(corpus: Path | None) -> list[Path]:
     return sorted(corpus.glob("*/*.jsonl.gz")) if corpus else []
-
-
-def _read_manifest(path: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads(path.read_bytes())
-        if not isinstance(manifest, dict):
-            raise ValueError("no JSON object")
-        return manifest
-    except (OSError, ValueError, RecursionError) as error:
-        raise InvalidFile(f"{path}: damaged ({error}): remove {path.parent} and run again") from error
-
-
-def _load(folder: Path, manifest: dict[str, Any]) -> PreparedData:
-    from tokenizers import Tokenizer
-
-    try:
-        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    except Exception as error:  # the engine raises bare Exception
-        raise InvalidFile(f"{folder / 'tokenizer.json'}: damaged ({error}): remove {folder} and run again") from error
-    size = tokenizer.get_vocab_size()
-    arrays = {name: read_tokens(folder / f"{name}.npy", vocab_size=size) for name in manifest["tokens"]}
-    if tokenizer.token_to_id(END_OF_TEXT) is None or VALIDATION not in arrays:
-        raise InvalidFile(f"{folder}: incomplete: remove it and run again")
-    return PreparedData(tokenizer, arrays, arrays.pop(VALIDATION), manifest)
 
 
 def _group(groups: dict[str, list[str]], source: str) -> str | None:

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from edge_phi.errors import InvalidCall, InvalidFile
+from edge_phi.errors import InvalidCall
 from edge_phi.train.data.collect import Document, collect, standard_library, text_folder, write_documents
-from edge_phi.train.data.pack import pack, read_tokens, train_tokenizer, write_tokens
+from edge_phi.train.data.pack import pack, train_tokenizer
 
 PROSE = "A list keeps its items in the order in which they were added, and may hold the same item more than once. "
 
@@ -107,22 +107,6 @@ def test_end_of_text_written_in_a_document_is_text() -> None:
     tokenizer = _tokenizer()
     tokens = pack(["a <|endoftext|> b"], tokenizer)
     assert (tokens == tokenizer.token_to_id("<|endoftext|>")).sum() == 1
-
-
-def test_token_files_are_checked(tmp_path: Path) -> None:
-    path = tmp_path / "tokens.npy"
-    write_tokens(path, np.arange(1000, dtype=np.uint16))
-    assert read_tokens(path, vocab_size=1000)[-1] == 999
-    with pytest.raises(InvalidFile, match="token 999 is beyond the vocabulary of 500"):
-        read_tokens(path, vocab_size=500)
-    path.write_bytes(path.read_bytes()[:-100])
-    with pytest.raises(InvalidFile, match="truncated"):
-        read_tokens(path, vocab_size=1000)
-    np.save(path, np.zeros(3, np.float32))
-    with pytest.raises(InvalidFile, match="float32"):
-        read_tokens(path, vocab_size=1000)
-    with pytest.raises(InvalidCall, match="missing"):
-        read_tokens(tmp_path / "nothing.npy", vocab_size=1000)
 
 
 def _tokenizer(made: list[Tokenizer] = []) -> Tokenizer:  # noqa: B006 - trained once

@@ -1,0 +1,126 @@
+"""Token shards: written once, read as they are or refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer
+
+from edge_phi.errors import EdgePhiError, InvalidCall, InvalidFile
+from edge_phi.train.data.pack import pack, pack_in_parts, train_tokenizer
+from edge_phi.train.data.pack_text import pack_text
+from edge_phi.train.data.shards import ShardWriter, read_shards
+
+TEXTS = [f"def add_{number}(value):\n    return value + {number}\n" for number in range(400)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return train_tokenizer(TEXTS, vocab_size=300)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tokenizer: Tokenizer) -> Path:
+    out = tmp_path / "shards"
+    out.mkdir()
+    writer = ShardWriter(out, tokenizer)
+    assert writer.write("code", pack_in_parts(TEXTS, tokenizer, tokens=1)) == len(pack(TEXTS, tokenizer))
+    writer.write("validation", [pack(TEXTS[:10], tokenizer)])
+    writer.finish({"documents": {"sha256": "of a test"}})
+    return out
+
+
+def test_what_was_written_is_read(folder: Path, tokenizer: Tokenizer) -> None:
+    shards = read_shards(folder)
+    assert list(shards.arrays) == ["code"]
+    assert np.array_equal(np.concatenate(shards.arrays["code"].parts), pack(TEXTS, tokenizer))
+    assert np.array_equal(shards.validation.parts[0], pack(TEXTS[:10], tokenizer))
+    assert shards.tokenizer.get_vocab_size() == 300
+    assert shards.manifest == {"documents": {"sha256": "of a test"}}
+
+
+def test_parts_together_hold_what_one_array_would(tokenizer: Tokenizer) -> None:
+    many = TEXTS * 6  # more than are encoded at once
+    parts = list(pack_in_parts(many, tokenizer, tokens=10_000))
+    assert len(parts) > 1
+    assert np.array_equal(np.concatenate(parts), pack(many, tokenizer))
+
+
+def _edit_index(folder: Path, change: object) -> None:
+    index = json.loads((folder / "index.json").read_text())
+    change(index)  # type: ignore[operator]
+    (folder / "index.json").write_text(json.dumps(index))
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (lambda folder: (folder / "code-00000.npy").unlink(), "code-00000.npy: missing, the index names it"),
+        (
+            lambda folder: (folder / "code-00000.npy").write_bytes((folder / "code-00000.npy").read_bytes()[:-100]),
+            "code-00000.npy: damaged or truncated",
+        ),
+        (lambda folder: np.save(folder / "code-00000.npy", np.zeros(9, np.float32)), r"holds float32 \(9,\)"),
+        (lambda folder: np.save(folder / "code-00000.npy", np.zeros(9, np.uint16)), r"holds uint16 \(9,\)"),
+        (lambda folder: np.save(folder / "code-00000.npy", np.array([{}])), "Python objects in dtype"),
+        (
+            lambda folder: _edit_index(folder, lambda index: index["arrays"]["code"][0].update(largest=300)),
+            "token 300 is beyond the vocabulary of 300",
+        ),
+        (lambda folder: _edit_index(folder, lambda index: index.update(vocab_size=400)), "packed for 400 token ids"),
+        (lambda folder: _edit_index(folder, lambda index: index.update(format=9)), "format 9, not 1"),
+        (lambda folder: _edit_index(folder, lambda index: index["arrays"].pop("validation")), "no array 'validation'"),
+        (
+            lambda folder: _edit_index(folder, lambda index: index["arrays"]["code"][0].update(file="../c.npy")),
+            "outside the folder",
+        ),
+        (lambda folder: _edit_index(folder, lambda index: index.pop("arrays")), "index.json: damaged"),
+        (lambda folder: (folder / "index.json").write_text("[1]"), "no JSON object"),
+        (lambda folder: (folder / "index.json").unlink(), "make them with 'edge-phi data pack'"),
+        (lambda folder: (folder / "tokenizer.json").write_text("{}"), "tokenizer.json: missing or damaged"),
+    ],
+)  # fmt: skip
+def test_damage_is_named_in_a_line(folder: Path, harm: object, message: str) -> None:
+    harm(folder)  # type: ignore[operator]
+    with pytest.raises((InvalidCall, InvalidFile), match=message) as caught:
+        read_shards(folder)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_text_becomes_shards(tmp_path: Path) -> None:
+    source = tmp_path / "mine"
+    (source / ".hidden").mkdir(parents=True)
+    for number in range(40):
+        text = f'"""Module {number}."""\n' + "".join(TEXTS[number * 10 : number * 10 + 10])
+        (source / f"module_{number}.py").write_text(text)
+    (source / "broken.py").write_text("def broken(:\n" * 20)
+    (source / ".hidden" / "secret.py").write_text("password = 1\n" * 20)
+    said: list[str] = []
+    pack_text(tmp_path / "out", {"code": source}, tokenizer=None, vocabulary=300, benchmarks=None, say=said.append)
+    shards = read_shards(tmp_path / "out")
+    decoded = shards.tokenizer.decode(np.concatenate(shards.arrays["code"].parts).tolist())
+    assert decoded.count('"""Module') + len(_documents(shards.validation.parts[0])) == 40
+    assert "password" not in decoded
+    assert "does not parse as Python" in said[0]
+
+    # the same tokenizer again, and nothing but shards is replaced
+    words = tmp_path / "out" / "tokenizer.json"
+    pack_text(tmp_path / "again", {"code": source}, tokenizer=words, vocabulary=1, benchmarks=None, say=said.append)
+    for file in (tmp_path / "out").glob("*.npy"):
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
+    with pytest.raises(InvalidCall, match="holds no token shards"):
+        pack_text(source, {"code": source}, tokenizer=words, vocabulary=1, benchmarks=None, say=said.append)
+
+
+@pytest.mark.parametrize("name", ["../code", "", "a/b", "x" * 200])
+def test_an_array_cannot_leave_the_folder_by_its_name(tmp_path: Path, tokenizer: Tokenizer, name: str) -> None:
+    with pytest.raises(EdgePhiError, match="a name has letters"):
+        ShardWriter(tmp_path, tokenizer).write(name, [np.ones(3, np.uint16)])
+
+
+def _documents(tokens: np.ndarray) -> list[np.ndarray]:
+    end = tokens[-1]
+    return np.split(tokens, np.flatnonzero(tokens == end) + 1)[:-1]
