@@ -11,12 +11,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# Logits in a chunk: on a CPU what stays in the cache, on a GPU enough rows to fill it.
-_CPU_LOGITS = 2**21
-_GPU_LOGITS = 2**28
+# Rows of a chunk: on a CPU what is still near in the cache, on a GPU enough to fill it.
+_CPU_ROWS = 512
+_GPU_ROWS = 8192
 
 
 def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
@@ -34,9 +35,9 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: 
         return _Loss.apply(hidden, weight, bias, targets)  # type: ignore[no-any-return, no-untyped-call]
     weight, bias = weight.to(hidden.dtype), bias.to(hidden.dtype)
     total = hidden.new_zeros((), dtype=torch.float32)
-    for rows in _chunks(hidden, weight):
+    for rows in _chunks(hidden):
         logits = torch.addmm(bias, hidden[rows], weight.T).float()
-        total += (logits.logsumexp(1) - logits.gather(1, targets[rows, None])[:, 0]).sum()
+        total += F.cross_entropy(logits, targets[rows], reduction="sum")
     return total / len(hidden)
 
 
@@ -47,18 +48,18 @@ class _Loss(torch.autograd.Function):
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight, dtype=torch.float32)
         grad_bias = torch.zeros_like(bias, dtype=torch.float32)
+        minus_one = grad_bias.new_full((len(hidden), 1), -1.0)
         total = hidden.new_zeros((), dtype=torch.float32)
-        for rows in _chunks(hidden, weight):
+        for rows in _chunks(hidden):
             chunk, target = hidden[rows], targets[rows, None]
-            logits = torch.addmm(compute_bias, chunk, compute_weight.T).float()
-            normalizer = logits.logsumexp(1, keepdim=True)
-            total += (normalizer - logits.gather(1, target)).sum()
+            logits = torch.addmm(compute_bias, chunk, compute_weight.T)
+            log_probabilities = logits.log_softmax(1, dtype=torch.float32)
+            total -= log_probabilities.gather(1, target).sum()
             # d loss / d logits = softmax - one-hot
-            grad = logits.sub_(normalizer).exp_()
-            grad.scatter_add_(1, target, torch.full_like(normalizer, -1.0))
+            grad = log_probabilities.exp_().scatter_add_(1, target, minus_one[: len(chunk)])
             grad_bias += grad.sum(0)
             grad = grad.to(hidden.dtype)
-            torch.mm(grad, compute_weight, out=grad_hidden[rows])
+            grad_hidden[rows] = grad @ compute_weight
             grad_weight += grad.T @ chunk
         ctx.save_for_backward(grad_hidden, grad_weight.to(weight.dtype), grad_bias.to(bias.dtype))
         return total / len(hidden)
@@ -67,10 +68,9 @@ class _Loss(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
         scale = grad_loss / len(ctx.saved_tensors[0])
-        return (*(grad * scale.to(grad.dtype) for grad in ctx.saved_tensors), None)
+        return (*(grad * scale for grad in ctx.saved_tensors), None)
 
 
-def _chunks(hidden: Tensor, weight: Tensor) -> list[slice]:
-    logits = _CPU_LOGITS if hidden.device.type == "cpu" else _GPU_LOGITS
-    rows = max(1, logits // len(weight))
+def _chunks(hidden: Tensor) -> list[slice]:
+    rows = _CPU_ROWS if hidden.device.type == "cpu" else _GPU_ROWS
     return [slice(start, min(start + rows, len(hidden))) for start in range(0, len(hidden), rows)]

@@ -113,12 +113,10 @@ class Block(nn.Module):
         """One layer over hidden states [batch, length, width]; cos and sin float32 [length, rotary_dim / 2]."""
         batch, length, width = hidden.shape
         normed = self.input_layernorm(hidden)
-        qkv = self.qkv(normed).view(batch, length, 3, self.heads, -1)
-        q, k = rotate(qkv[:, :, :2], cos, sin).transpose(1, 3).unbind(2)
-        v = qkv[:, :, 2].transpose(1, 2)
-        attended = F.scaled_dot_product_attention(
-            q, k, v, is_causal=True, dropout_p=self.dropout.p if self.training else 0.0
-        )
+        q, k, v = self.qkv(normed).view(batch, length, 3, self.heads, -1).unbind(2)
+        q, k, v = (heads.transpose(1, 2) for heads in (rotate(q, cos, sin), rotate(k, cos, sin), v))
+        dropout = self.dropout.p if self.training else 0.0
+        attended = F.scaled_dot_product_attention(q, k, v, is_causal=True, dropout_p=dropout)
         attention = self.dense(attended.transpose(1, 2).reshape(batch, length, width))
         mlp = self.fc2(F.gelu(self.fc1(normed), approximate="tanh"))
         return hidden + self.dropout(attention) + self.dropout(mlp)  # type: ignore[no-any-return]
@@ -149,10 +147,10 @@ def rotary_table(config: PhiConfig) -> tuple[Tensor, Tensor]:
 
 
 def rotate(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate the first dimensions of [batch, length, 2, heads, head_dim] by position; the rest passes."""
+    """Rotate the first dimensions of [batch, length, heads, head_dim] by position; the rest passes."""
     half = cos.shape[-1]
     first, second, rest = torch.split(heads, [half, half, heads.shape[-1] - 2 * half], dim=-1)
-    cos, sin = cos[:, None, None], sin[:, None, None]
+    cos, sin = cos[:, None], sin[:, None]
     turned = (first * cos - second * sin).to(heads.dtype), (second * cos + first * sin).to(heads.dtype)
     return torch.cat((*turned, rest), dim=-1)
 
