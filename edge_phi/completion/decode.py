@@ -71,8 +71,8 @@ def decode(
     """Extend `runtime` by `prompt`, then choose token after token, each yielded as it comes.
 
     The runtime's cache may hold the prompt's beginning already; `prompt` is what is not in it. Ids beyond the
-    tokenizer's vocabulary, which pad some models' embeddings, are never chosen. A token that ends the text is yielded too;
-    it has no text of its own. The last token chosen is not in the runtime's cache.
+    tokenizer's vocabulary, which pad some models' embeddings, are never chosen. A token that ends the text is yielded
+    too; it has no text of its own. The last token chosen is not in the runtime's cache.
 
     Returns:
         Why it ended, as the generator's return value.

@@ -59,7 +59,7 @@ class TorchRuntime:
             ) from error
         self._torch: Any = torch
         torch.set_num_threads(threads)
-        self._model: Any = _build(checkpoint)
+        self._model: Any = build_model(checkpoint)
         self._cache: Any = DynamicCache()
 
     def extend(
@@ -106,7 +106,8 @@ class TorchRuntime:
             raise InvalidCall("this runtime is closed")
 
 
-def _build(checkpoint: Checkpoint) -> Any:
+def build_model(checkpoint: Checkpoint) -> Any:
+    """transformers' `PhiForCausalLM` with the weights of a checkpoint, in float32 on the CPU."""
     import torch
     from transformers import PhiConfig, PhiForCausalLM
     from transformers.modeling_utils import no_init_weights

@@ -1,0 +1,1 @@
+"""HumanEval and MBPP: what a model writes, run in a sandbox, counted without illusions."""
