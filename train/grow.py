@@ -10,9 +10,10 @@ The papers tile and let training repair the rest. Here the larger network comput
 - what reads copies shares its weights among them (Net2Net, arXiv 1511.05641), and not evenly: copies of equal value
   that are read with equal weights get equal gradients and stay copies (LEMON, arXiv 2310.07999, section 4). Each share
   is drawn so that a weight's variance is divided by the number of copies, as an initialization of that fan-in has it;
-- the residual stream's LayerNorm sees m copies of a feature as m times its square, so where some features have more
-  copies than others each copy is made smaller by sqrt(m), and the norm's weight larger. What is left of the
-  difference is the mean that the norm subtracts. Where the new width is a multiple of the old one nothing is left;
+- LayerNorm sees m copies of a feature as m times its square, so where some features have more copies than others each
+  copy in the residual stream is made smaller by sqrt(m), and the norm's weight larger; and since the norm subtracts the
+  mean, what is written to the stream is centered first. The mean of the copies is then nearly 0, which is all that is
+  left of the difference. Where the new width is a multiple of the old one none is left, and nothing is centered;
 - queries take what the new head width changes in attention's 1 / sqrt(head width).
 """
 
@@ -117,6 +118,7 @@ class _Growth:
         # Of a feature's copies: the sum of squares over the new width is in proportion to the old one.
         ratio = np.float32(config.hidden_size / old.hidden_size)
         self._size = np.sqrt(ratio / self._width.copies)  # float32 [new width]; all 1 where the ratio is whole
+        self._center = bool((self._size != 1).any())
 
     def weights(self) -> Iterator[tuple[str, _Array]]:
         """Name and values of every weight of `Phi`, one at a time."""
@@ -167,6 +169,8 @@ class _Growth:
 
     def _written(self, values: _Array) -> _Array:
         """Rows for the features of the residual stream that a weight or bias writes: [old, ...] to [new, ...]."""
+        if self._center:
+            values = values - values.mean(0)
         written: _Array = values[self._width.source] * self._size.reshape(-1, *[1] * (values.ndim - 1))
         return written
 
