@@ -8,6 +8,7 @@ as Moonlight does (arXiv 2502.16982, section 2.2), its updates have AdamW's usua
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,29 +32,35 @@ def build_optimizers(
         eps: AdamW's.
     """
     matrices: list[Tensor] = []
+    qkv: list[Tensor] = []
     others: list[Tensor] = []
     for parameter_name, weight in model.named_parameters():
-        inside = weight.dim() == 2 and parameter_name.startswith("layers.")
-        (matrices if inside else others).append(weight)
+        if weight.dim() != 2 or not parameter_name.startswith("layers."):
+            others.append(weight)
+        else:
+            (qkv if parameter_name.endswith("qkv.weight") else matrices).append(weight)
     adamw = [{"params": others, "weight_decay": 0.0}]
     if name == "muon":
         return [
-            Muon(matrices, weight_decay=weight_decay),
+            Muon([{"params": matrices}, {"params": qkv, "parts": 3}], weight_decay=weight_decay),
             torch.optim.AdamW(adamw, lr=0.0, betas=betas, eps=eps, fused=True),
         ]
-    adamw.append({"params": matrices, "weight_decay": weight_decay})
+    adamw.append({"params": matrices + qkv, "weight_decay": weight_decay})
     return [torch.optim.AdamW(adamw, lr=0.0, betas=betas, eps=eps, fused=True)]
 
 
 class Muon(torch.optim.Optimizer):
     """Momentum, orthogonalized; for matrices only.
 
+    A group's `parts` says how many matrices one weight holds, one below the other: q, k and v are three, for a common
+    orthogonal matrix would trade the directions of one for those of another.
+
     PyTorch's own `torch.optim.Muon` iterates in bfloat16, which is four times slower than float32 on CPUs without
     bfloat16 instructions.
     """
 
-    def __init__(self, matrices: Iterable[Tensor], *, weight_decay: float, momentum: float = 0.95) -> None:
-        super().__init__(matrices, {"lr": 0.0, "weight_decay": weight_decay, "momentum": momentum})
+    def __init__(self, groups: Iterable[dict[str, Any]], *, weight_decay: float, momentum: float = 0.95) -> None:
+        super().__init__(groups, {"lr": 0.0, "weight_decay": weight_decay, "momentum": momentum, "parts": 1})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -76,29 +83,40 @@ class Muon(torch.optim.Optimizer):
                     rate = rate * (1 - found_inf)
                 velocity.lerp_(gradient, 1 - group["momentum"])
                 nesterov = gradient.lerp(velocity, group["momentum"])
-                update = _orthogonal_part(nesterov, weight) * (0.2 * max(weight.shape) ** 0.5)
+                rows, columns = weight.shape[0] // group["parts"], weight.shape[1]
+                update = _orthogonal_part(nesterov, weight, group["parts"]) * (0.2 * max(rows, columns) ** 0.5)
                 here.mul_(1 - rate * group["weight_decay"]).sub_(update * rate)
 
 
-def _orthogonal_part(nesterov: Tensor, weight: Tensor) -> Tensor:
-    """`orthogonalize`, of the whole matrix where each process has a part of it: each gathers and computes all of it."""
+def _orthogonal_part(nesterov: Tensor, weight: Tensor, parts: int) -> Tensor:
+    """`orthogonalize`, of the whole matrix where each process has some rows: each gathers and computes all of it."""
     if not isinstance(weight, DTensor):
-        return orthogonalize(nesterov)
+        return _orthogonalize_each(nesterov, parts)
     mesh, placements = weight.device_mesh, weight.placements
     full = DTensor.from_local(nesterov, mesh, placements, shape=weight.shape, stride=weight.stride()).full_tensor()
-    return distribute_tensor(orthogonalize(full), mesh, placements, src_data_rank=None).to_local()
+    return distribute_tensor(_orthogonalize_each(full, parts), mesh, placements, src_data_rank=None).to_local()
+
+
+def _orthogonalize_each(stacked: Tensor, parts: int) -> Tensor:
+    return orthogonalize(stacked.view(parts, -1, stacked.shape[1])).reshape(stacked.shape)
 
 
 def _local(tensor: Tensor) -> Tensor:
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
-def orthogonalize(matrix: Tensor) -> Tensor:
-    """Roughly U V^T of the matrix's singular value decomposition: float32, same shape."""
-    wide: Tensor = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    wide = wide / (wide.norm() + 1e-7)  # the iteration needs singular values of at most 1
+def orthogonalize(matrices: Tensor) -> Tensor:
+    """Roughly U V^T of each matrix's singular value decomposition: float32 [..., rows, columns], same shape.
+
+    Iterates in bfloat16 on GPUs, where its products are an order of magnitude faster, and exact enough for a direction.
+    """
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    wide: Tensor = matrices.mT if tall else matrices
+    wide = wide / (torch.linalg.matrix_norm(wide, keepdim=True) + 1e-7)  # singular values must be at most 1
+    if wide.device.type == "cuda":
+        wide = wide.bfloat16()
     a, b, c = _NEWTON_SCHULZ
     for _ in range(_NEWTON_SCHULZ_STEPS):
-        gram = wide @ wide.T
+        gram = wide @ wide.mT
         wide = a * wide + (b * gram + c * gram @ gram) @ wide
-    return wide.T if matrix.shape[0] > matrix.shape[1] else wide
+    return (wide.mT if tall else wide).to(matrices.dtype)
