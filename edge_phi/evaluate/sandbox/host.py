@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
 import json
-import os
 import socket
 import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 from ...errors import EdgePhiError
+from . import isolation
 from .examination import Examination, Limits, Output, Verdict
-from .inside import wire
+from .inside.walls import LANDLOCK, NAMESPACES, SECCOMP
 
 _START_SECONDS = 60.0
 _GRACE_SECONDS = 10.0  # beyond a program's own time, for a worker that still lives to say how it ended
-_MAX_ANSWER = 64 << 20
+_RUN_GRACE_SECONDS = 2.0  # for the process that collects what a program printed
+_MAX_FRAME = 64 << 20
+_MAX_DETAIL = 300
+
+
+class _WorkerLost(Exception):
+    """The worker died, hangs or says what no worker says."""
 
 
 class Sandbox:
@@ -36,9 +40,20 @@ class Sandbox:
     """
 
     def __init__(self, allow_weak: bool = False) -> None:
+        if sys.platform == "win32":
+            raise EdgePhiError("programs cannot be run on Windows: it has nothing to hold them: use WSL")
+        have = isolation.probe()
+        if not have.enough and not allow_weak:
+            raise EdgePhiError(
+                f"this machine cannot hold untrusted programs: {have.missing}: see edge-phi doctor; "
+                "--allow-weak-sandbox runs them all the same, with whatever they do"
+            )
         self._lock = threading.Lock()
-        self._worker: _Worker | None = None
-        self._walls: tuple[str, ...] = ()
+        self._walls = tuple(name for name in (NAMESPACES, LANDLOCK, SECCOMP) if have.has(name))
+        try:
+            self._worker: _Worker | None = _Worker(self._walls)
+        except _WorkerLost as error:
+            raise EdgePhiError(f"the sandbox does not start ({error}): see edge-phi doctor") from error
 
     def __enter__(self) -> Sandbox:
         return self
@@ -54,9 +69,9 @@ class Sandbox:
                 self._worker = None
 
     def check(self, examination: Examination, limits: Limits = Limits()) -> Verdict:  # noqa: B008
-        """Run the solution under its tests.
+        """Run a solution under its tests.
 
-        An infrastructure error is a verdict too: the next examination gets a new worker.
+        An infrastructure error is a verdict too; the next examination gets a new worker.
         """
         job = {
             "solution": examination.solution,
@@ -64,24 +79,34 @@ class Sandbox:
             "helpers": examination.helpers,
             "names": list(examination.names),
         }
-        answer, seconds = self._ask("examine", job, limits)
+        answer, seconds = self._ask("examine", job, limits, limits.seconds)
         return Verdict(answer["outcome"], _one_line(answer["detail"]), seconds)
 
-    def _ask(self, task: str, job: dict[str, Any], limits: Limits) -> tuple[dict[str, Any], float]:
+    def run(self, source: str, limits: Limits = Limits()) -> Output:  # noqa: B008
+        """Run a program as a script, and keep what it prints."""
+        answer, seconds = self._ask("run", {"source": source}, limits, limits.seconds + _RUN_GRACE_SECONDS)
+        return Output(
+            outcome=answer["outcome"],
+            detail=_one_line(answer["detail"]),
+            seconds=seconds,
+            stdout=answer.get("stdout", ""),
+            stderr=answer.get("stderr", ""),
+            truncated=answer.get("truncated", False),
+        )
+
+    def _ask(
+        self, task: str, job: dict[str, Any], limits: Limits, seconds: float
+    ) -> tuple[dict[str, Any], float]:
+        """What the worker and the examiner say came of `job`, and the seconds it took."""
         start = time.perf_counter()
-        ours, theirs = socket.socketpair()
-        with ours, theirs:
-            ours.settimeout(limits.seconds + _GRACE_SECONDS)
-            worker = None
-            try:
-                worker = self._ready()
-                worker.order(task, limits.seconds, theirs)
-                theirs.close()
-                answer = _converse(ours, {**job, "limits": limits.to_json()}, limits)
-            except (OSError, ValueError, wire.Closed, wire.Oversized, EOFError) as error:
-                answer = _infrastructure(f"the sandbox's worker does not answer ({type(error).__name__})")
-                if worker is not None:
-                    self._drop(worker)
+        worker = None
+        try:
+            worker = self._ready()
+            answer = worker.ask(task, {**job, "limits": limits.to_json()}, seconds)
+        except _WorkerLost as error:
+            if worker is not None:
+                self._drop(worker)
+            answer = {"outcome": "infrastructure_error", "detail": str(error)}
         return answer, time.perf_counter() - start
 
     def _ready(self) -> _Worker:
@@ -98,34 +123,60 @@ class Sandbox:
 
 
 class _Worker:
-    """The process that forks one program after another."""
+    """The process that forks one program after another.
+
+    Raises:
+        _WorkerLost: it does not start.
+    """
 
     def __init__(self, walls: tuple[str, ...]) -> None:
         self._lock = threading.Lock()
         self._control, theirs = socket.socketpair()
-        start = (
-            f"import sys; sys.path[0] = {str(Path(__file__).parent)!r}; from inside.worker import main; sys.path.pop(0);"
-            f"main({theirs.fileno()}, {walls!r})"
-        )
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-s", "-S", "-B", "-X", "utf8", "-c", start],
+                isolation.command(f"worker.main({theirs.fileno()}, {walls!r})"),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                stderr=None,
-                env={"PYTHONHASHSEED": "0", "MALLOC_ARENA_MAX": "1"},
+                stderr=subprocess.DEVNULL,
+                env=isolation.ENVIRONMENT,
                 pass_fds=(theirs.fileno(),),
                 cwd="/",
                 start_new_session=True,
             )
         self._control.settimeout(_START_SECONDS)
-        _receive(self._control)
+        try:
+            said = _receive(self._control)
+            if "error" in said:
+                raise _WorkerLost(said["error"])
+        except _WorkerLost:
+            self.end()
+            raise
 
-    def order(self, task: str, seconds: float, channel: socket.socket) -> None:
-        """Have a program started that is described on `channel`."""
-        with self._lock:
-            order = json.dumps({"task": task, "seconds": seconds}).encode()
-            socket.send_fds(self._control, [order], [channel.fileno()])
+    def ask(self, task: str, job: dict[str, Any], seconds: float) -> dict[str, Any]:
+        """Have `job` done in a program of its own, which is killed after `seconds`.
+
+        Raises:
+            _WorkerLost: nobody knows what came of it.
+        """
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.settimeout(seconds + _GRACE_SECONDS)
+            try:
+                order = json.dumps({"task": task, "seconds": seconds}).encode()
+                with self._lock:
+                    socket.send_fds(self._control, [len(order).to_bytes(4, "little") + order], [theirs.fileno()])
+                theirs.close()
+                _send(ours, job)
+            except OSError as error:
+                raise _WorkerLost(f"the worker takes no programs ({type(error).__name__})") from error
+            answer, end = None, _receive(ours)
+            if "end" not in end:
+                answer, end = end, _receive(ours)
+        if answer is not None:
+            return answer
+        if end["overdue"]:
+            return {"outcome": "timeout", "detail": f"more than {seconds:g} s"}
+        raise _WorkerLost(f"the examiner ended early ({end['end']})")
 
     def end(self) -> None:
         """Kill it and all it started."""
@@ -134,28 +185,27 @@ class _Worker:
         self._process.wait()
 
 
-def _converse(channel: socket.socket, job: dict[str, Any], limits: Limits) -> dict[str, Any]:
+def _send(channel: socket.socket, value: dict[str, Any]) -> None:
+    """A program that is killed before it has read everything is no error: how it ended is still to come."""
+    body = json.dumps(value).encode()
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        body = json.dumps(job).encode()
         channel.sendall(len(body).to_bytes(4, "little") + body)
-    answer = None
-    while True:
-        said = json.loads(_receive(channel))
-        if "end" in said:
-            break
-        answer = said
-    if answer is not None:
-        return answer
-    if said["overdue"]:
-        return {"outcome": "timeout", "detail": f"more than {limits.seconds:g} s"}
-    return _infrastructure(f"the examiner ended early ({said['end']})")
 
 
-def _receive(channel: socket.socket) -> bytes:
-    length = int.from_bytes(_exactly(channel, 4), "little")
-    if length > _MAX_ANSWER:
-        raise wire.Oversized
-    return _exactly(channel, length)
+def _receive(channel: socket.socket) -> dict[str, Any]:
+    """One frame of JSON.
+
+    Raises:
+        _WorkerLost: none comes.
+    """
+    try:
+        length = int.from_bytes(_exactly(channel, 4), "little")
+        value = json.loads(_exactly(channel, length)) if length <= _MAX_FRAME else None
+    except (OSError, ValueError) as error:
+        raise _WorkerLost(f"the worker does not answer ({type(error).__name__})") from error
+    if not isinstance(value, dict):
+        raise _WorkerLost("the worker answers with what is no answer")
+    return value
 
 
 def _exactly(channel: socket.socket, length: int) -> bytes:
@@ -163,15 +213,13 @@ def _exactly(channel: socket.socket, length: int) -> bytes:
     while length:
         piece = channel.recv(min(length, 1 << 16))
         if not piece:
-            raise wire.Closed
+            raise ConnectionError("closed")
         pieces.append(piece)
         length -= len(piece)
     return b"".join(pieces)
 
 
-def _infrastructure(detail: str) -> dict[str, Any]:
-    return {"outcome": "infrastructure_error", "detail": detail}
-
-
 def _one_line(text: str) -> str:
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    """Printable, on one line, not long: part of it is what a program said."""
+    words = "".join(letter if letter.isprintable() else " " for letter in text).split()
+    return " ".join(words)[:_MAX_DETAIL]

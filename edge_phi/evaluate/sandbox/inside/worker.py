@@ -7,6 +7,7 @@ is killed, and the worker says on the program's own channel how it ended; that i
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -23,12 +24,11 @@ from . import program, wire
 from .walls import Walls
 
 # What programs and tests import most, so that forking is all it takes.
-_WARM = (
-    "abc array ast bisect calendar cmath collections collections.abc contextlib copy dataclasses datetime decimal enum "
-    "fractions functools hashlib heapq io itertools json math numbers operator os queue random re statistics string "
-    "struct sys textwrap threading time traceback types typing unicodedata"
-).split()
-_MAX_ORDER = 1 << 12
+_WARM = """
+    abc array ast bisect bz2 calendar cmath collections collections.abc contextlib copy ctypes dataclasses datetime decimal
+    enum fractions functools hashlib heapq io itertools json lzma math numbers operator os queue random re statistics
+    string struct sys textwrap threading time traceback types typing unicodedata zlib
+""".split()  # among them all that load libraries of the system, which no program can reach
 
 
 @dataclass
@@ -44,8 +44,16 @@ def main(control_fd: int, walls: tuple[str, ...]) -> None:
         importlib.import_module(name)
     os.environ.clear()
     sys.argv[:] = [""]
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a program may print a surrogate
     control = socket.socket(fileno=control_fd)
-    Worker(control, Walls(walls)).run()
+    inside = Walls(walls)
+    try:
+        inside.enter()
+    except OSError as error:
+        wire.send_json(control_fd, {"error": f"{error.filename}: {error.strerror}"})
+        return
+    Worker(control, inside).run()
 
 
 class Worker:
@@ -58,7 +66,6 @@ class Worker:
 
     def run(self) -> None:
         """Serve until the control socket closes."""
-        self._walls.enter()  # forks, with namespaces: what goes on from here is the first process of its own
         ended, wake = os.pipe()
         for fd in (ended, wake):
             os.set_blocking(fd, False)
@@ -66,7 +73,7 @@ class Worker:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         gc.collect()
         gc.freeze()
-        wire.send_json(self._control.fileno(), {"ready": True})
+        wire.send_json(self._control.fileno(), {"ready": os.getpid()})
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
         poll.register(ended, select.POLLIN)
@@ -83,12 +90,13 @@ class Worker:
 
     def _take_order(self) -> bool:
         """Start the program whose channel comes with the order; False where no more will come."""
-        raw, channels, _, _ = socket.recv_fds(self._control, _MAX_ORDER, 1)
-        if not raw:
+        # Of a stream, only the first four bytes bring the file: they come in one piece, and so does the rest.
+        length, channels, _, _ = socket.recv_fds(self._control, 4, 1)
+        if len(length) < 4 or not channels:
             return False
-        order = json.loads(raw)
+        order = json.loads(self._control.recv(int.from_bytes(length, "little"), socket.MSG_WAITALL))
         channel = socket.socket(fileno=channels[0])
-        pid = self._walls.fork_first()
+        pid = self._walls.fork_examiner()
         if pid == 0:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -114,8 +122,6 @@ class Worker:
             self._walls.kill_rest(pid)
             end: dict[str, Any] = {"end": os.waitstatus_to_exitcode(status), "overdue": one.overdue}
             one.channel.setblocking(False)
-            try:
+            with contextlib.suppress(wire.Closed, OSError):  # whoever asked may have gone
                 wire.send_json(one.channel.fileno(), end)
-            except (wire.Closed, OSError):
-                pass  # whoever asked has gone
             one.channel.close()
