@@ -25,9 +25,10 @@ from edge_phi.lineage import sha256_of
 from .attention import attention_backend
 from .curves import plot_loss
 from .data.prepare import prepare
-from .data.shards import END_OF_TEXT, Shards, read_shards
+from .data.shards import END_OF_TEXT, TOKENIZER_FILE, Shards, read_shards, read_tokenizer
 from .distributed import Place, joined
 from .flops import available_bytes, check_memory
+from .grow import grow
 from .loop import STATE_FOLDER, StepMetrics, read_metrics, train
 from .model import Phi
 from .recipe import Recipe
@@ -73,10 +74,10 @@ def run(
             vocab_size=data.tokenizer.get_vocab_size(), eos_token_id=data.tokenizer.token_to_id(END_OF_TEXT)
         )
         _check_memory(recipe, config, place)
-        say(f"{config.parameters / 1e6:,.1f} M parameters; {_where(place, config)}")
         if recipe.compile and place.device.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
             raise InvalidCall("compile=true needs g++ or clang++ on a CPU: install one, or leave it off")
-        initial = None if has_state(folder / STATE_FOLDER) else _initial(recipe, config, say)
+        initial = None if has_state(folder / STATE_FOLDER) else _initial(recipe, config, data, say)
+        say(f"{config.parameters / 1e6:,.1f} M parameters; {_where(place, config)}")
 
         began = time.time()
         keeper = _Keeper(recipe, folder, data, began, place)
@@ -156,22 +157,25 @@ def _data(recipe: Recipe, folder: Path, shards: Path | None, place: Place, say: 
     return read_shards(folder / "data")
 
 
-def _initial(recipe: Recipe, config: PhiConfig, say: Callable[[str], None]) -> dict[str, Tensor] | None:
+def _initial(recipe: Recipe, config: PhiConfig, data: Shards, say: Callable[[str], None]) -> dict[str, Tensor] | None:
     """Weights to begin with, where the recipe names a checkpoint."""
-    if recipe.grow_from:
-        from .grow import grow
-
-        say(f"growing {recipe.grow_from}")
-        return grow(Path(recipe.grow_from), config, seed=recipe.seed)
-    if not recipe.start_from:
+    if not (recipe.start_from or recipe.grow_from):
         return None
-    say(f"starting from {recipe.start_from}")
-    theirs, weights = read_weights(Path(recipe.start_from))
+    folder = Path(recipe.start_from or recipe.grow_from)
+    if read_tokenizer(folder / TOKENIZER_FILE).get_vocab() != data.tokenizer.get_vocab():
+        raise InvalidCall(
+            f"{folder}: its tokenizer is not the one that the tokens were made with: pack the text again with "
+            f"--tokenizer {folder / TOKENIZER_FILE}"
+        )
+    say(f"{'starting from' if recipe.start_from else 'growing'} {folder}")
+    if recipe.grow_from:
+        return grow(folder, config, seed=recipe.seed)
+    theirs, weights = read_weights(folder)
     for key, wanted in asdict(config).items():
         if key != "eos_token_id" and getattr(theirs, key) != wanted:
             raise InvalidCall(
-                f"{recipe.start_from}: its {key} is {getattr(theirs, key)}, recipe {recipe.name} has {wanted}: "
-                "give a checkpoint of this geometry, or grow_from for a larger one"
+                f"{folder}: its {key} is {getattr(theirs, key)}, recipe {recipe.name} has {wanted}: give a checkpoint "
+                "of this geometry, or grow_from for a smaller one"
             )
     return weights
 
@@ -220,7 +224,7 @@ def _tensorboard(recipe: Recipe, folder: Path, place: Place) -> Iterator[Callabl
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise MissingExtra("tensorboard=true needs the package tensorboard: pip install tensorboard") from error
+        raise MissingExtra("tensorboard=true needs tensorboard: pip install 'edge-phi[tensorboard]'") from error
     try:
         writer = SummaryWriter(str(folder / "tensorboard"))  # type: ignore[no-untyped-call]
     except OSError as error:

@@ -11,12 +11,22 @@ from typing import Any
 from edge_phi.atomic import atomic_folder
 from edge_phi.cores import usable_cores
 from edge_phi.errors import InvalidCall
+from edge_phi.lineage import sha256_of
 
 from ..recipe import Recipe
 from .collect import Document, collect, standard_library, text_folder
 from .exercises import generate
 from .pack import pack_in_parts, train_tokenizer
-from .shards import MANIFEST_FILE, VALIDATION, Shards, ShardWriter, read_json, read_shards
+from .shards import (
+    MANIFEST_FILE,
+    TOKENIZER_FILE,
+    VALIDATION,
+    Shards,
+    ShardWriter,
+    read_json,
+    read_shards,
+    read_tokenizer,
+)
 
 EXERCISES = "exercises"  # the source that is generated, not collected
 _HELD_OUT = 3  # of 256 documents, about 1.2 %
@@ -47,7 +57,8 @@ def prepare(
         InvalidFile: what an earlier call left is damaged.
     """
     exercises = _exercises_needed(recipe)
-    wanted = {
+    words = _tokenizer_of(recipe)
+    wanted: dict[str, Any] = {
         "data": recipe.data,
         "exercises": exercises,
         "vocabulary": recipe.vocabulary,
@@ -55,6 +66,8 @@ def prepare(
         "corpus": {f"{file.parent.name}/{file.name}": file.stat().st_size for file in _corpus_files(corpus)},
         "benchmarks": benchmarks is not None,
     }
+    if words:
+        wanted["tokenizer"] = sha256_of(words)
     if (folder / MANIFEST_FILE).is_file():
         if read_json(folder / MANIFEST_FILE).get("made_from") == wanted:
             return read_shards(folder)
@@ -83,8 +96,11 @@ def prepare(
     if not texts.get("python"):
         raise InvalidCall(f"recipe {recipe.name}: no group of its data is called 'python' or it is empty")
 
-    say(f"training a tokenizer of {recipe.vocabulary:,} tokens")
-    tokenizer = train_tokenizer((text for group in texts.values() for text in group), vocab_size=recipe.vocabulary)
+    if words:
+        tokenizer = read_tokenizer(words)
+    else:
+        say(f"training a tokenizer of {recipe.vocabulary:,} tokens")
+        tokenizer = train_tokenizer((text for group in texts.values() for text in group), vocab_size=recipe.vocabulary)
     with atomic_folder(folder) as partial:
         writer = ShardWriter(partial, tokenizer)
         for group, group_texts in [*texts.items(), (VALIDATION, validation)]:
@@ -96,6 +112,17 @@ def prepare(
             manifest["exercises"] = {"count": len(texts[EXERCISES]), "sha256": digest}
         writer.finish(manifest)
     return read_shards(folder)
+
+
+def _tokenizer_of(recipe: Recipe) -> Path | None:
+    """The tokenizer of the checkpoint that the run begins with: its embeddings mean nothing with another."""
+    source = recipe.start_from or recipe.grow_from
+    if not source:
+        return None
+    path = Path(source) / TOKENIZER_FILE
+    if not path.is_file():
+        raise InvalidCall(f"{path}: missing: give the folder of a checkpoint to begin with")
+    return path
 
 
 def _exercises_needed(recipe: Recipe) -> int:

@@ -129,9 +129,7 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         value = json.loads(path.read_bytes())
     except FileNotFoundError as error:
-        raise InvalidCall(
-            f"{path}: missing: {path.parent} holds no token shards, make them with 'edge-phi data pack'"
-        ) from error
+        raise InvalidCall(f"{path}: missing: no token shards here, make them with 'edge-phi data pack'") from error
     except (OSError, ValueError, RecursionError) as error:
         raise InvalidFile(f"{path}: damaged ({error}): remove {path.parent} and make it again") from error
     if not isinstance(value, dict):
@@ -143,14 +141,17 @@ def read_tokenizer(path: Path) -> Any:
     """A `tokenizers.Tokenizer` that knows the end-of-text token.
 
     Raises:
-        InvalidFile: missing, damaged, or without it.
+        InvalidCall: no such file.
+        InvalidFile: damaged, or without it.
     """
     from tokenizers import Tokenizer
 
+    if not path.is_file():
+        raise InvalidCall(f"{path}: missing: give the folder that holds it")
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the engine raises bare Exception
-        raise InvalidFile(f"{path}: missing or damaged ({error}): give a tokenizer.json") from error
+        raise InvalidFile(f"{path}: damaged ({error}): give a tokenizer.json") from error
     if tokenizer.token_to_id(END_OF_TEXT) is None:
         raise InvalidFile(f"{path}: has no {END_OF_TEXT}: pack the text with a tokenizer that has")
     return tokenizer
