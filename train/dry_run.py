@@ -161,7 +161,7 @@ def _rows(planned: DryRun) -> list[_Row | None]:
         ("  bfloat16 weights", _gb(memory.compute_weights_bytes), ""),
         ("  activations", _gb(memory.activations_bytes), f"of {memory.micro_batch} sequences"),
         ("  loss", _gb(memory.loss_bytes), "a chunk of logits, the head's gradient"),
-        ("  communication", _gb(memory.communication_bytes), ""),
+        ("  communication", _gb(max(memory.gather_bytes, memory.reduce_bytes)), ""),
         ("  most at once", _gb(planned.peak_bytes), ""),
         ("  needed", _gb(planned.needed_bytes), "with fragmentation and the runtime, by assumption"),
         ("  there", _gb(planned.gpu_memory_bytes), "fits" if planned.fits else f"does not fit: {planned.advice}"),

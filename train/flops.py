@@ -48,18 +48,20 @@ class Estimate:
     activations_bytes: int  # saved for the backward pass
     loss_bytes: int  # logits and the gradients that the loss makes of them
     backward_bytes: int  # what a layer's backward pass needs for itself
-    communication_bytes: int  # buffers in which weights are gathered and gradients sent
+    gather_bytes: int  # buffer in which a layer's weights arrive from the other processes
+    reduce_bytes: int  # buffer in which the largest group of gradients goes to them, at the end of the backward pass
     runtime_bytes: int  # beside the tensors: see above
 
     @property
     def peak_bytes(self) -> int:
         """The most that tensors hold at once: what `torch.cuda.max_memory_allocated` reports."""
-        kept = self.weights_bytes + self.optimizer_bytes + self.communication_bytes
-        forward = self.compute_weights_bytes + self.activations_bytes + self.loss_bytes
+        kept = self.weights_bytes + self.optimizer_bytes
+        forward = self.compute_weights_bytes + self.activations_bytes + self.loss_bytes + self.gather_bytes
+        backward = self.gradients_bytes + self.backward_bytes + self.reduce_bytes
         # Gradients come while activations go. Only where they are accumulated are they there before.
         if self.accumulated > 1:
-            return kept + self.gradients_bytes + max(forward, self.backward_bytes)
-        return kept + max(forward, self.gradients_bytes + self.backward_bytes)
+            forward += self.gradients_bytes
+        return kept + max(forward, backward)
 
     @property
     def needed_bytes(self) -> int:
@@ -141,13 +143,13 @@ def estimate(recipe: Recipe, config: PhiConfig, *, processes: int, device: str, 
         # micro-batch; until then each process keeps its own, whole.
         compute_weights = compute * count
         gradients = 4 * (count if accumulated > 1 else count // shards)
-        group = max(matrices // config.num_hidden_layers, 2 * head)  # embedding and head are gathered together
-        communication = (compute + 4) * group
+        gather = compute * matrices // config.num_hidden_layers
+        reduce = 4 * max(matrices // config.num_hidden_layers, 2 * head)  # embedding and head are one group
     else:
         # Each projection's cast weights are saved for its backward pass; in float32 there is nothing to cast.
         compute_weights = 2 * matrices if compute == 2 else 0
         gradients = 4 * count
-        communication = 0
+        gather = reduce = 0
     return Estimate(
         device=device,
         processes=processes,
@@ -162,9 +164,12 @@ def estimate(recipe: Recipe, config: PhiConfig, *, processes: int, device: str, 
         activations_bytes=tokens * activation_bytes_per_token(
             config, length=recipe.length, device=device, compiled=recipe.compile, dropout=recipe.dropout
         ),
-        loss_bytes=_loss_bytes(config, tokens, device, compiled=recipe.compile),
+        loss_bytes=_loss_bytes(
+            config, tokens, device, compiled=recipe.compile, cast=compute == 2 and shards == 1
+        ),
         backward_bytes=tokens * (compute * (2 * config.intermediate_size + 6 * config.hidden_size)),
-        communication_bytes=communication,
+        gather_bytes=gather,
+        reduce_bytes=reduce,
         runtime_bytes=_RUNTIME_BYTES[device],
     )  # fmt: skip
 
@@ -299,14 +304,20 @@ def _layer_matrices(config: PhiConfig) -> int:
     return config.num_hidden_layers * (4 * width * width + 2 * width * config.intermediate_size)
 
 
-def _loss_bytes(config: PhiConfig, tokens: int, device: str, *, compiled: bool) -> int:
-    """Logits of a chunk, its log-probabilities in float32 and their gradient; the head's gradient and cast weights.
+def _loss_bytes(config: PhiConfig, tokens: int, device: str, *, compiled: bool, cast: bool) -> int:
+    """A chunk's logits, log-probabilities and their gradient; the head's gradient, and its weights if they are cast.
 
-    Python keeps the last chunk's until the next one's are there, the compiler does not.
+    In bytes for each logit, which takes 4 in float32 and 2 in bfloat16. Eager PyTorch casts logits before log-softmax,
+    and Python keeps the last chunk's log-probabilities and gradient until the next one's are there; the compiler does
+    neither.
     """
     compute = 2 if device == "cuda" else 4
     head = config.vocab_size * config.hidden_size
     rows = min(tokens, LOSS_ROWS[device])
-    copies = 8 if compiled or rows == tokens else 12
-    cast = 2 * head if device == "cuda" else 0
-    return copies * rows * config.vocab_size + (4 + compute) * head + cast
+    if compiled:
+        copies = 8
+    elif rows == tokens:
+        copies = 10 if device == "cuda" else 8
+    else:
+        copies = 16 if device == "cuda" else 12
+    return copies * rows * config.vocab_size + (4 + compute) * head + (compute * head if cast else 0)

@@ -174,7 +174,7 @@ def peak_of_training(config: PhiConfig, recipe: Recipe, *, bfloat16: bool) -> in
 
 @pytest.mark.parametrize(
     ("bfloat16", "micro_batch", "batch", "optimizer"),
-    [(True, 1, 1, "adamw"), (False, 1, 2, "adamw"), (True, 4, 8, "adamw"), (False, 4, 4, "muon")],
+    [(True, 1, 1, "adamw"), (False, 1, 2, "adamw"), (True, 8, 16, "adamw"), (False, 4, 4, "muon")],
 )
 def test_the_peak_is_what_training_holds(
     monkeypatch: pytest.MonkeyPatch, bfloat16: bool, micro_batch: int, batch: int, optimizer: str
@@ -185,7 +185,7 @@ def test_the_peak_is_what_training_holds(
     config = dataclasses.replace(published("phi-1-small"), num_hidden_layers=4, vocab_size=8192)
     recipe = recipe_for(config, micro_batch=micro_batch, batch=batch, optimizer=optimizer)
     needed = flops.estimate(recipe, config, processes=1, device=device)
-    assert needed.peak_bytes == pytest.approx(peak_of_training(config, recipe, bfloat16=bfloat16), rel=0.1)
+    assert needed.peak_bytes == pytest.approx(peak_of_training(config, recipe, bfloat16=bfloat16), rel=0.05)
 
 
 # What follows from it.
@@ -223,11 +223,13 @@ def test_a_recipe_that_cannot_fit_is_told_what_would() -> None:
     flops.check_memory(recipe, config, processes=1, available_bytes=80 * 10**9, device="cuda")
     flops.check_memory(too_large, config, processes=1, available_bytes=None, device="cuda")  # nobody knows
 
-    with pytest.raises(EdgePhiError, match=r"on each of 2 processes, .* 4 GPUs of this size"):
+    with pytest.raises(
+        EdgePhiError, match=r"on each of 2 processes, where 24\.0 GB are free: --micro-batch=1 would fit"
+    ):
         flops.check_memory(recipe, config, processes=2, available_bytes=24 * 10**9, device="cuda")
     with pytest.raises(EdgePhiError, match="smaller --length, or train on a machine with more memory"):
         flops.check_memory(recipe, config, processes=1, available_bytes=10**9, device="cpu")
-    with pytest.raises(EdgePhiError, match=r"(\d) GPUs of this size with --micro-batch=\d+ would fit"):
+    with pytest.raises(EdgePhiError, match="2 GPUs of this size with --micro-batch=1 would fit"):
         flops.check_memory(recipe, config, processes=1, available_bytes=24 * 10**9, device="cuda")
 
 
