@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import json
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,7 +62,7 @@ def _top_level(code: str) -> tuple[tuple[str, ...], dict[str, str]]:
     """Functions and classes that a program defines, and the names it imports with the statements that do."""
     defined: list[str] = []
     imported: dict[str, str] = {}
-    for node in ast.parse(code).body:
+    for node in _parse(code).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             defined.append(node.name)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -70,10 +71,16 @@ def _top_level(code: str) -> tuple[tuple[str, ...], dict[str, str]]:
 
 
 def _names(source: str) -> set[str]:
-    return {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+    return {node.id for node in ast.walk(_parse(source)) if isinstance(node, ast.Name)}
+
+
+def _parse(source: str) -> ast.Module:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its regular expressions, which are not raw strings
+        return ast.parse(source)
 
 
 def _tested(test: str, names: tuple[str, ...]) -> str:
     """The function of the solution that a test calls first."""
-    calls = (node for node in ast.walk(ast.parse(test)) if isinstance(node, ast.Call))
+    calls = (node for node in ast.walk(_parse(test)) if isinstance(node, ast.Call))
     return next(call.func.id for call in calls if isinstance(call.func, ast.Name) and call.func.id in names)

@@ -37,4 +37,4 @@ class Benchmark:
         Raises:
             KeyError: there is none.
         """
-        return next(problem for problem in self.problems if problem.task_id == task_id)
+        return {problem.task_id: problem for problem in self.problems}[task_id]
