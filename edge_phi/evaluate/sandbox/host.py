@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import signal
 import socket
 import subprocess
 import sys
@@ -80,6 +81,9 @@ class Sandbox:
             "names": list(examination.names),
         }
         answer, seconds = self._ask("examine", job, limits, limits.seconds)
+        if "code" in answer and answer["outcome"] != "timeout":
+            how = answer["detail"] or "exit code 0"
+            return Verdict("fail", f"the program ended before its tests did: {how}", seconds)
         return Verdict(answer["outcome"], _one_line(answer["detail"]), seconds)
 
     def run(self, source: str, limits: Limits = Limits()) -> Output:  # noqa: B008
@@ -162,7 +166,8 @@ class _Worker:
         with ours, theirs:
             ours.settimeout(seconds + _GRACE_SECONDS)
             try:
-                order = json.dumps({"task": task, "seconds": seconds}).encode()
+                limits = {name: value for name, value in job["limits"].items() if name != "seconds"}
+                order = json.dumps({"task": task, "seconds": seconds, "limits": limits}).encode()
                 with self._lock:
                     socket.send_fds(self._control, [len(order).to_bytes(4, "little") + order], [theirs.fileno()])
                 theirs.close()
@@ -172,17 +177,31 @@ class _Worker:
             answer, end = None, _receive(ours)
             if "end" not in end:
                 answer, end = end, _receive(ours)
-        if answer is not None:
-            return answer
-        if end["overdue"]:
+        if answer is None and end["overdue"]:
             return {"outcome": "timeout", "detail": f"more than {seconds:g} s"}
-        raise _WorkerLost(f"the examiner ended early ({end['end']})")
+        if answer is None:
+            return {"outcome": "infrastructure_error", "detail": "the examiner ended early"}
+        if answer["outcome"] == "ended":
+            return {**answer, **end["end"], **_how_it_ended(end["end"], job["limits"]["cpu_seconds"])}
+        return answer
 
     def end(self) -> None:
         """Kill it and all it started."""
         self._control.close()
         self._process.kill()
         self._process.wait()
+
+
+def _how_it_ended(end: dict[str, Any], cpu_seconds: int) -> dict[str, str]:
+    """Outcome and detail of a program's process; "pass" if it ended by itself with code 0."""
+    code = end["code"]
+    if code == -signal.SIGKILL and end["cpu_seconds"] >= cpu_seconds:
+        return {"outcome": "timeout", "detail": f"more than {cpu_seconds} s of CPU time"}
+    if code == -signal.SIGKILL and end["killed"]:
+        return {"outcome": "fail", "detail": "it closed its pipes"}
+    if code < 0:
+        return {"outcome": "fail", "detail": f"killed by signal {-code}"}
+    return {"outcome": "fail" if code else "pass", "detail": f"exit code {code}" if code else ""}
 
 
 def _send(channel: socket.socket, value: dict[str, Any]) -> None:

@@ -17,11 +17,11 @@ from .handles import Conversation, ProtocolBroken
 MAX_DETAIL = 300
 
 
-def examine(conversation: Conversation, job: dict[str, Any]) -> dict[str, str] | None:
+def examine(conversation: Conversation, job: dict[str, Any]) -> dict[str, str]:
     """Run the helpers and the tests of `job` against its solution.
 
     Returns:
-        outcome and detail; None where the candidate ended before the tests did.
+        outcome and detail; the outcome "ended" where the candidate did before the tests.
     """
     try:
         parts = [(name, _compiled(job[name], f"<{name}>")) for name in ("helpers", "tests")]
@@ -40,7 +40,7 @@ def examine(conversation: Conversation, job: dict[str, Any]) -> dict[str, str] |
             linecache.cache[f"<{name}>"] = (len(job[name]), None, job[name].splitlines(True), f"<{name}>")
             exec(code, namespace)
     except wire.Closed:
-        return None
+        return _verdict("ended", "")
     except ProtocolBroken as error:
         return _verdict("fail", str(error))
     except BaseException as error:

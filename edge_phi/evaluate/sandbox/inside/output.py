@@ -32,31 +32,40 @@ def run(source: str) -> int:
     return code
 
 
-def collect(out: int, err: int, limits: dict[str, Any]) -> dict[str, Any]:
+def collect(out: int, err: int, life: int, limits: dict[str, Any]) -> dict[str, Any]:
     """Read what a program prints until it ends or its time is over.
 
+    Args:
+        out, err: its standard output and error.
+        life: a pipe that closes when it ends.
+        limits: those of the program.
+
     Returns:
-        "stdout", "stderr", "truncated"; if its time was over "outcome" and "detail" too.
+        "outcome" ("ended" or "timeout"), "detail", "stdout", "stderr", "truncated".
     """
     ends_at = time.monotonic() + limits["seconds"]
-    kept = {out: bytearray(), err: bytearray()}
+    kept = {out: bytearray(), err: bytearray(), life: bytearray()}
     truncated = False
     poll = select.poll()
     for fd in kept:
         poll.register(fd, select.POLLIN)
-    open_ones = set(kept)
-    while open_ones and (left := ends_at - time.monotonic()) > 0:
+    waiting = set(kept)
+    while waiting and (left := ends_at - time.monotonic()) > 0:
         for fd, _ in poll.poll(left * 1000):
             piece = os.read(fd, _CHUNK)
             if not piece:
                 poll.unregister(fd)
-                open_ones.discard(fd)
+                waiting.discard(fd)
             room = limits["output_bytes"] - len(kept[fd])
             truncated |= len(piece) > room
             kept[fd] += piece[:room]
-    texts = {"stdout": kept[out].decode("utf-8", "replace"), "stderr": kept[err].decode("utf-8", "replace")}
-    late = {"outcome": "timeout", "detail": f"more than {limits['seconds']:g} s"} if open_ones else {}
-    return {**texts, "truncated": truncated, **late}
+    return {
+        "outcome": "timeout" if waiting else "ended",
+        "detail": f"more than {limits['seconds']:g} s" if waiting else "",
+        "stdout": kept[out].decode("utf-8", "replace"),
+        "stderr": kept[err].decode("utf-8", "replace"),
+        "truncated": truncated,
+    }
 
 
 def _exit_code(code: object) -> int:

@@ -1,8 +1,8 @@
 """The walls around a program, each put up at the moment the kernel allows it.
 
-With namespaces the worker is the first process of a PID namespace, every examiner that of another inside it, and every
-candidate that of a third: killing one kills all below it, and none sees those above. Where they are missing, seccomp
-keeps a program from starting processes and from signalling any, and Landlock from all files but Python's.
+With namespaces the worker is the first process of a PID namespace, and every examiner and every candidate that of
+another inside it: killing one kills all below it, and none sees those above or beside it. Where they are missing,
+seccomp keeps a program from starting processes and from signalling any, and Landlock from all files but Python's.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ NAMESPACES, LANDLOCK, SECCOMP = "namespaces", "landlock", "seccomp"
 _NOBODY = 65534
 _OPEN_FILES = 64
 _NULL = "/dev/null"
+EXAMINER_LIMITS = {"memory_bytes": 4 << 30, "cpu_seconds": 1 << 30, "file_bytes": 0, "threads": 1}
 
 
 class Walls:
@@ -58,49 +59,40 @@ class Walls:
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
             self._own = os.pidfd_open(os.getpid())
 
-    def fork_examiner(self) -> int:
-        """Fork, as `os.fork`; the child is the first of a PID namespace and ends with its parent."""
+    def fork(self) -> int:
+        """Fork in the worker, as `os.fork`; the child is the first of a PID namespace and ends with its parent."""
         if self._namespaces:
             kernel.children_in_own_pid_namespace(self._own)
         child = os.fork()
         if child == 0:
-            if self._namespaces:
-                kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
-                kernel.unshare(kernel.CLONE_NEWNS | kernel.CLONE_NEWPID)
-            else:
+            if not self._namespaces:
                 os.setpgid(0, 0)
-                _end_with_parent()
+            if sys.platform == "linux":
+                kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
         return child
 
-    def fork_candidate(self) -> int:
-        """Fork in the examiner; the child is the first of another PID namespace and ends with its parent."""
-        child = os.fork()
-        if child == 0:
-            _end_with_parent()
-        return child
-
-    def make_folder(self, limits: dict[str, Any]) -> None:
-        """Give examiner and candidate an empty folder; without namespaces there is none."""
-        if self._namespaces:
-            view.make_folder(limits["file_bytes"])
-
-    def confine_examiner(self, limits: dict[str, Any]) -> None:
-        """Take all from this process but reading Python's files, computing, and the pipes it has."""
-        self._confine({**limits, "file_bytes": 0, "threads": 1}, ())
+    def confine_examiner(self) -> None:
+        """Take all from this process but reading Python's files, computing, and files that the worker hands to it."""
+        self._confine(EXAMINER_LIMITS, (), ("recvmsg", "sendto"))
 
     def confine_candidate(self, limits: dict[str, Any]) -> None:
-        """As the examiner, but for threads and the folder, which it enters."""
+        """Take all from this process but reading Python's files, computing, the pipes it has, and a folder.
+
+        Without namespaces there is no folder: nothing would bound it.
+        """
         if self._namespaces:
+            kernel.unshare(kernel.CLONE_NEWNS)
+            view.make_folder(limits["file_bytes"])
             os.chdir(view.FOLDER)
         self._confine(limits, (view.FOLDER, _NULL) if self._namespaces else ())
 
-    def kill_rest(self, examiner: int) -> None:
-        """Kill what an examiner that has ended may have left; with namespaces the kernel has done so."""
+    def kill_rest(self, candidate: int) -> None:
+        """Kill what a candidate that has ended may have left; with namespaces the kernel has done so."""
         if not self._namespaces:
             with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(examiner, signal.SIGKILL)
+                os.killpg(candidate, signal.SIGKILL)
 
-    def _confine(self, limits: dict[str, Any], writable: tuple[str, ...]) -> None:
+    def _confine(self, limits: dict[str, Any], writable: tuple[str, ...], calls: tuple[str, ...] = ()) -> None:
         if self._namespaces:
             kernel.unshare(kernel.CLONE_NEWUSER)  # where its threads are counted apart from everybody's
         set_limits(limits, count_threads=self._namespaces)
@@ -111,7 +103,7 @@ class Walls:
         if sys.platform == "linux":
             kernel.drop_capabilities()
         if self._seccomp:
-            seccomp.restrict()
+            seccomp.restrict(calls)
 
 
 def enter_namespaces() -> None:
@@ -177,11 +169,6 @@ def _map_ids(me: int, user: int, group: int) -> None:
             os.write(fd, text.encode())
         finally:
             os.close(fd)
-
-
-def _end_with_parent() -> None:
-    if sys.platform == "linux":
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _wait_for(worker: int) -> None:
