@@ -290,13 +290,16 @@ def what_would_fit(
     )
     if micro_batch:
         return f"--micro-batch={micro_batch} would fit"
-    if device == "cpu":
-        return "not even --micro-batch=1 would fit: give a smaller --length, or train on a machine with more memory"
-    more = fewest_processes(recipe, config, available_bytes=available_bytes, device=device)
+    more = None
+    if device == "cuda":
+        more = fewest_processes(recipe, config, available_bytes=available_bytes, device=device)
     if more:
         trial = largest_micro_batch(recipe, config, processes=more, available_bytes=available_bytes, device=device)
         return f"{more} GPUs of this size with --micro-batch={trial} would fit"
-    return f"not even {GPUS_PER_MACHINE} GPUs of this size would: take larger ones, or a smaller --length"
+    shortest = dataclasses.replace(recipe, micro_batch=1, length=1)
+    if would_fit(estimate(shortest, config, processes=processes, device=device, shards=shards), available_bytes):
+        return "not even --micro-batch=1 would fit: give a smaller --length"
+    return "the model itself is too large: take a device with more memory"
 
 
 def _layer_matrices(config: PhiConfig) -> int:
