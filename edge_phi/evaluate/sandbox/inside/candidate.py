@@ -7,7 +7,7 @@ nothing here can be relied on; whatever it says is taken as what the solution sa
 from __future__ import annotations
 
 import contextlib
-import os
+from collections.abc import Callable
 from typing import Any
 
 from . import wire
@@ -16,6 +16,8 @@ from .protocol import (
 )  # fmt: skip
 from .reading import Reader
 from .writing import Unsendable, Writer
+
+_HandleOf = Callable[[Any], tuple[bytes, int]]
 
 _MAX_REQUEST = (1 << 31) - 1  # the examiner may pass what it likes
 _MAX_MESSAGE = 1000
@@ -55,7 +57,7 @@ class Candidate:
         return self.serve()
 
     def _answer(self, kind: bytes, reader: Reader) -> None:
-        passed = _Passed(self, [], {}, [])
+        passed = _Passed(self.handle, [], {}, None)
         try:
             if kind == LOAD:
                 source = reader.text()
@@ -65,8 +67,9 @@ class Candidate:
                 value = {name: self._namespace[name] for name in reader.items() if name in self._namespace}
             else:
                 operation = OPERATIONS[reader.read()][1]
+                reader.mark()
                 operands, keywords = read_operands(reader)
-                passed = _Passed(self, operands, keywords, reader.containers)
+                passed = _Passed(self.handle, operands, keywords, reader)
                 value = operation(*operands, **keywords)
             writer = passed.reply(RESULT)
             writer.write(value)
@@ -74,7 +77,7 @@ class Candidate:
             try:
                 writer = passed.reply(ERROR)
             except Unsendable:
-                writer = _Passed(self, [], {}, []).reply(ERROR)
+                writer = _Passed(self.handle, [], {}, None).reply(ERROR)
             self._write_error(writer, error)
         wire.send(self._replies, self._token, writer.data)
 
@@ -119,27 +122,25 @@ class PassedFunction:
 class _Passed:
     """Operands as they came, to tell what an operation made of the containers among them."""
 
-    def __init__(
-        self, candidate: Candidate, operands: list[Any], keywords: dict[str, Any], containers: list[Any]
-    ) -> None:
-        self._candidate = candidate
-        self._operands = tuple(operands)
+    def __init__(self, handle: _HandleOf, operands: list[Any], keywords: dict[str, Any], reader: Reader | None) -> None:
+        self._handle = handle
+        self._operands = operands
         self._keywords = keywords
-        self._containers = containers
-        self._before = self._written()
+        self._reader = reader
 
     def reply(self, kind: bytes) -> Writer:
-        """The start of a reply: the new contents of all containers if any of them changed."""
-        writer = Writer(self._candidate.handle, self._containers)
-        changed = self._before != self._written()
-        writer.data += kind + (b"1" if changed else b"0")
-        if changed:
-            for container in self._containers:
-                writer.contents(container)
+        """The start of a reply: the new contents of all containers, unless they are as they came."""
+        if self._reader is None or not self._reader.containers:
+            writer = Writer(self._handle)
+            writer.data += kind + b"0"
+            return writer
+        now = Writer(self._handle)
+        write_operands(now, self._operands, self._keywords)
+        writer = Writer(self._handle, self._reader.containers)
+        if self._reader.rest == now.data:
+            writer.data += kind + b"0"
+            return writer
+        writer.data += kind + b"1"
+        for container in self._reader.containers:
+            writer.contents(container)
         return writer
-
-    def _written(self) -> bytearray:
-        writer = Writer(self._candidate.handle)
-        if self._containers:
-            write_operands(writer, self._operands, self._keywords)
-        return writer.data

@@ -5,16 +5,20 @@ A solution has passed when this process, which no code of the solution's ever en
 
 from __future__ import annotations
 
-import ast
 import builtins
-import linecache
+import functools
 import traceback
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from . import wire
 from .handles import Conversation, ProtocolBroken
 
 MAX_DETAIL = 300
+
+_BUILTINS = frozenset(dir(builtins))
 
 
 def examine(conversation: Conversation, job: dict[str, Any]) -> dict[str, str]:
@@ -24,10 +28,10 @@ def examine(conversation: Conversation, job: dict[str, Any]) -> dict[str, str]:
         outcome and detail; the outcome "ended" where the candidate did before the tests.
     """
     try:
-        parts = [(name, _compiled(job[name], f"<{name}>")) for name in ("helpers", "tests")]
+        parts = [_compiled(job[name], f"<{name}>") for name in ("helpers", "tests")]
     except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
         return _verdict("infrastructure_error", f"the tests do not compile: {_said(error)}")
-    wanted = sorted({*_free_names(job["helpers"]), *_free_names(job["tests"]), *job["names"]})
+    wanted = parts[0].names | parts[1].names | set(job["names"])
     try:
         try:
             conversation.load(job["solution"])
@@ -35,27 +39,35 @@ def examine(conversation: Conversation, job: dict[str, Any]) -> dict[str, str]:
             raise
         except BaseException as error:
             return _verdict("fail", f"{_said(error)}, when the program was loaded")
-        namespace = {"__builtins__": builtins, **conversation.look_up(wanted)}
-        for name, code in parts:
-            linecache.cache[f"<{name}>"] = (len(job[name]), None, job[name].splitlines(True), f"<{name}>")
-            exec(code, namespace)
+        namespace = {"__builtins__": builtins, **conversation.look_up(sorted(wanted))}
+        for part in parts:
+            exec(part.code, namespace)
     except wire.Closed:
         return _verdict("ended", "")
     except ProtocolBroken as error:
         return _verdict("fail", str(error))
     except BaseException as error:
-        return _verdict("fail", f"{_said(error)}{_where(error)}")
+        return _verdict("fail", f"{_said(error)}{_where(error, job['tests'])}")
     return _verdict("pass", "")
 
 
-def _compiled(source: str, name: str) -> Any:
-    return compile(source, name, "exec", dont_inherit=True)
+@dataclass(frozen=True)
+class _Part:
+    code: types.CodeType
+    names: frozenset[str]  # what it may want of the solution: all it names that the builtins do not have
 
 
-def _free_names(source: str) -> set[str]:
-    """Names that `source` reads and the builtins do not have."""
-    names = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
-    return names - set(dir(builtins))
+@functools.lru_cache(maxsize=16)  # a problem's tests come once for every sample
+def _compiled(source: str, name: str) -> _Part:
+    code = compile(source, name, "exec", dont_inherit=True)
+    return _Part(code, frozenset(_names(code)) - _BUILTINS)
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
 
 
 def _verdict(outcome: str, detail: str) -> dict[str, str]:
@@ -71,7 +83,13 @@ def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
-def _where(error: BaseException) -> str:
+def _where(error: BaseException, tests: str) -> str:
     """The last line of the tests that was reached."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == "<tests>"]
-    return f", at line {frames[-1].lineno}: {frames[-1].line}" if frames else ""
+    numbers = [number for frame, number in traceback.walk_tb(error.__traceback__) if _is_of_tests(frame)]
+    if not numbers:
+        return ""
+    return f", at line {numbers[-1]}: {tests.splitlines()[numbers[-1] - 1].strip()}"
+
+
+def _is_of_tests(frame: types.FrameType) -> bool:
+    return frame.f_code.co_filename == "<tests>"

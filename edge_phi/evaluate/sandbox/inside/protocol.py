@@ -8,7 +8,7 @@ answer to that, which may be preceded by questions of its own, comes back as a f
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .reading import Reader, Unreadable
@@ -57,7 +57,7 @@ OPERATIONS: tuple[tuple[str, Callable[..., Any]], ...] = (
 NUMBERS = {name: number for number, (name, _) in enumerate(OPERATIONS)}
 
 
-def write_operands(writer: Writer, operands: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+def write_operands(writer: Writer, operands: Sequence[Any], keywords: dict[str, Any]) -> None:
     """Append what an operation or a call gets."""
     writer.items(operands)
     writer.items(list(keywords))

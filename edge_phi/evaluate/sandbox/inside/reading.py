@@ -37,9 +37,18 @@ class Reader:
     def __init__(self, data: bytes, handle: Callable[[bytes, int], Any], containers: Sequence[Any] = ()) -> None:
         self.containers = list(containers)
         self._data = data
-        self._at = 0
+        self._at = self._mark = 0
         self._handle = handle
         self._depth = 0
+
+    def mark(self) -> None:
+        """Remember this place."""
+        self._mark = self._at
+
+    @property
+    def rest(self) -> bytes:
+        """What was written from the marked place on."""
+        return self._data[self._mark :]
 
     def read(self) -> Any:
         """The next value.

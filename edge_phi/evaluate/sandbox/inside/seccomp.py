@@ -88,6 +88,11 @@ def restrict(more: tuple[str, ...] = ()) -> None:
     kernel.prctl(kernel.PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(_Program(count, ctypes.addressof(code))))
 
 
+def prepare(pid: int) -> None:
+    """Work out the filter of processes of that number now, in the process that will fork them."""
+    _program(pid, ())
+
+
 class _Program(ctypes.Structure):
     """struct sock_fprog."""
 

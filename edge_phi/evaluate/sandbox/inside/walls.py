@@ -58,6 +58,8 @@ class Walls:
                 _wait_for(worker)
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
             self._own = os.pidfd_open(os.getpid())
+            if self._seccomp:
+                seccomp.prepare(1)  # every candidate's
 
     def fork(self) -> int:
         """Fork in the worker, as `os.fork`; the child is the first of a PID namespace and ends with its parent."""

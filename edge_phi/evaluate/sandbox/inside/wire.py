@@ -15,7 +15,7 @@ class Closed(Exception):
 
 
 class Oversized(Exception):
-    """The other side announced a frame beyond the limit."""
+    """The other side says more than it may."""
 
 
 def send(fd: int, *parts: bytes | bytearray) -> None:
@@ -34,16 +34,27 @@ def send(fd: int, *parts: bytes | bytearray) -> None:
 
 
 def receive(fd: int, limit: int = MAX_FRAME) -> bytes:
-    """Read one frame of at most `limit` bytes.
+    """Read one frame of at most `limit` bytes. Both sides wait for an answer: nothing may follow.
 
     Raises:
         Closed: nobody writes one.
-        Oversized: it is longer.
+        Oversized: it is longer, or something follows.
     """
-    length = int.from_bytes(_exactly(fd, 4), "little")
-    if length > limit:
+    data = _read(fd)
+    while len(data) < 4:
+        data += _read(fd)
+    length = int.from_bytes(data[:4], "little")
+    if length > limit or len(data) > 4 + length:
         raise Oversized
-    return _exactly(fd, length)
+    if len(data) == 4 + length:
+        return data[4:]
+    # In growing pieces: an announced length alone must not take memory.
+    pieces = [data[4:]]
+    missing = length + 4 - len(data)
+    while missing:
+        pieces.append(_read(fd, min(missing, _CHUNK)))
+        missing -= len(pieces[-1])
+    return b"".join(pieces)
 
 
 def send_json(fd: int, value: Any) -> None:
@@ -56,16 +67,11 @@ def receive_json(fd: int, limit: int) -> Any:
     return json.loads(receive(fd, limit))
 
 
-def _exactly(fd: int, length: int) -> bytes:
-    """Reads in growing pieces: an announced length alone must not take memory."""
-    pieces = []
-    while length:
-        try:
-            piece = os.read(fd, min(length, _CHUNK))
-        except ConnectionResetError:
-            raise Closed from None
-        if not piece:
-            raise Closed
-        pieces.append(piece)
-        length -= len(piece)
-    return b"".join(pieces)
+def _read(fd: int, count: int = _CHUNK) -> bytes:
+    try:
+        piece = os.read(fd, count)
+    except ConnectionResetError:
+        raise Closed from None
+    if not piece:
+        raise Closed
+    return piece

@@ -66,7 +66,7 @@ class Writer:
         else:
             self.items(list(value))
 
-    def items(self, values: list[Any] | tuple[Any, ...]) -> None:
+    def items(self, values: Sequence[Any]) -> None:
         """Append a count and that many values: numbers of one kind as one block, else one by one."""
         self._count(len(values))
         if len(values) > _BLOCK:
