@@ -21,6 +21,7 @@ from ..atomic import write_bytes
 from ..cores import usable_cores
 from ..errors import EdgePhiError
 from ..measure import process
+from ..measure.progress import Progress
 from .problem import Benchmark, Problem
 
 _PROGRAM = """
@@ -41,7 +42,7 @@ json.dump(answers, answer)
 """
 
 
-def seconds_allowed(benchmark: Benchmark, problems: Sequence[Problem]) -> dict[str, float]:
+def seconds_allowed(benchmark: Benchmark, problems: Sequence[Problem], progress: Progress) -> dict[str, float]:
     """Wall time in seconds for each of `problems`: found out now for those that never ran on this machine.
 
     Raises:
@@ -51,6 +52,7 @@ def seconds_allowed(benchmark: Benchmark, problems: Sequence[Problem]) -> dict[s
     known = _read(path)
     new = [problem for problem in problems if problem.task_id not in known]
     if new:
+        progress.note(f"{benchmark.name}: running {len(new)} published solutions, to learn how long they take here")
         known |= _measured(new)
         write_bytes(path, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
     return {problem.task_id: 10 + 3 * known[problem.task_id] for problem in problems}

@@ -75,7 +75,7 @@ def run(
     ]
     numbers = {(ask.task_id, ask.sample): number for number, ask in enumerate(asks)}
     problems = {problem.task_id: problem for problem in plan.problems}
-    seconds = seconds_allowed(plan.benchmark, plan.problems)
+    seconds = seconds_allowed(plan.benchmark, plan.problems, progress)
     scoring = {
         "harness": HARNESS,
         "data": [list(file) for file in plan.benchmark.data],
@@ -106,7 +106,7 @@ def run(
                     "seconds": round(verdict.seconds, 3),
                 }
             )
-            tally.show(len(written), outcomes.values())
+            tally.judged(verdict.outcome)
 
         checker = Checker(sandbox, workers, judged)
         known = _known(verdicts.records)
@@ -116,6 +116,7 @@ def run(
             if number is None or number in written or not isinstance(record.get("completion"), str):
                 return  # a problem or a sample that this run does not want, or a line of no use
             written[number] = record
+            tally.written()
             program = program_of(record, asks[number].prompt)
             verdict = known.get((program_sha256(program), asks[number].task_id))
             if verdict is None:
@@ -123,15 +124,14 @@ def run(
                 checker.add(number, problems[asks[number].task_id], program, seconds[asks[number].task_id])
             else:
                 outcomes[number] = verdict
+                tally.judged(verdict[0])
 
         try:
             for there in completions.records:
                 take(there)
-            tally.show(len(written), outcomes.values())
             for record in write([ask for number, ask in enumerate(asks) if number not in written]):
                 completions.append(record)
                 take(record)
-                tally.show(len(written), outcomes.values())
             checker.finish()
         finally:
             checker.close()
@@ -147,7 +147,7 @@ def run(
         dropped=dropped + plan.left_out,
     )
     write_bytes(plan.folder / REPORT, (json.dumps(found.to_json(), indent=2) + "\n").encode())
-    progress.finished(tally.line(len(written), outcomes.values()))
+    progress.finished(tally.line())
     return found
 
 
@@ -173,20 +173,31 @@ class _Tally:
 
     def __init__(self, plan: Plan, total: int, progress: Progress) -> None:
         self._name, self._total, self._progress = plan.name, total, progress
-        self._tenths = 0
+        self._written = self._judged = self._passed = self._errors = 0
 
-    def show(self, written: int, outcomes: Iterable[tuple[Outcome, float]]) -> None:
-        outcomes = tuple(outcomes)
-        self._progress.working(self.line(written, outcomes), len(outcomes), self._total)
-        tenths = 10 * len(outcomes) // max(1, self._total)
-        if self._tenths < tenths < 10:
-            self._progress.finished(self.line(written, outcomes))
-        self._tenths = max(self._tenths, tenths)
+    def written(self) -> None:
+        """One more text is there."""
+        self._written += 1
+        self._show()
 
-    def line(self, written: int, outcomes: Iterable[tuple[Outcome, float]]) -> str:
-        found = [outcome for outcome, _ in outcomes if outcome != "infrastructure_error"]
-        share = f", {found.count('pass') / len(found):.1%} pass" if found else ""
-        return f"{self._name}: {written} of {self._total} written, {len(found)} judged{share}"
+    def judged(self, outcome: Outcome) -> None:
+        """One more text has a verdict."""
+        self._judged += 1
+        self._passed += outcome == "pass"
+        self._errors += outcome == "infrastructure_error"
+        self._show()
+        if self._judged < self._total and self._judged * 10 // self._total > (self._judged - 1) * 10 // self._total:
+            self._progress.finished(self.line())
+
+    def line(self) -> str:
+        """Where the run is, with the score so far."""
+        said = f"{self._name}: {self._written} of {self._total} written, {self._judged - self._errors} judged"
+        if self._judged > self._errors:
+            said += f", {self._passed / (self._judged - self._errors):.1%} pass"
+        return said + (f", {self._errors} INFRASTRUCTURE ERRORS" if self._errors else "")
+
+    def _show(self) -> None:
+        self._progress.working(self.line(), self._judged, self._total)
 
 
 def _known(records: Iterable[Record]) -> dict[tuple[str, str], tuple[Outcome, float]]:

@@ -201,7 +201,8 @@ def test_evalplus_gives_the_same_verdicts(
     name: BenchmarkName, dataset: str, evaluation_data: Path, evalplus: Path, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     benchmark = load_benchmark(name, data=evaluation_data)
-    allowed = seconds_allowed(benchmark, benchmark.problems)
+    with progress_on_stderr() as progress:
+        allowed = seconds_allowed(benchmark, benchmark.problems, progress)
     quick = tuple(problem for problem in benchmark.problems if allowed[problem.task_id] < SLOW_S)
     assert len(quick) > 0.9 * len(benchmark.problems)
     benchmark = replace(benchmark, problems=quick)
