@@ -48,17 +48,17 @@ class _Loss(torch.autograd.Function):
         grad_hidden = torch.empty_like(hidden)
         grad_weight = torch.zeros_like(weight, dtype=torch.float32)
         grad_bias = torch.zeros_like(bias, dtype=torch.float32)
-        minus_one = grad_bias.new_full((len(hidden), 1), -1.0)
         total = hidden.new_zeros((), dtype=torch.float32)
         for rows in _chunks(hidden):
             chunk, target = hidden[rows], targets[rows, None]
-            logits = torch.addmm(compute_bias, chunk, compute_weight.T)
+            logits = torch.mm(chunk, compute_weight.T).add_(compute_bias)
             log_probabilities = logits.log_softmax(1, dtype=torch.float32)
-            total -= log_probabilities.gather(1, target).sum()
-            # d loss / d logits = softmax - one-hot
-            grad = log_probabilities.exp_().scatter_add_(1, target, minus_one[: len(chunk)])
-            grad_bias += grad.sum(0)
-            grad = grad.to(hidden.dtype)
+            at_target = log_probabilities.gather(1, target)
+            total -= at_target.sum()
+            # d loss / d logits = softmax - one-hot, the difference in float32
+            grad = log_probabilities.exp_().to(hidden.dtype)
+            grad.scatter_(1, target, at_target.expm1().to(hidden.dtype))
+            grad_bias += grad.sum(0, dtype=torch.float32)
             grad_hidden[rows] = grad @ compute_weight
             grad_weight += grad.T @ chunk
         ctx.save_for_backward(grad_hidden, grad_weight.to(weight.dtype), grad_bias.to(bias.dtype))

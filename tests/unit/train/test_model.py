@@ -124,6 +124,18 @@ def test_compiles_into_one_graph_with_the_same_gradients(backend: str, small_chu
         assert (gradient - expected[name]).norm() <= 1e-5 * expected[name].norm() + 1e-8, name
 
 
+def test_layers_share_one_compiled_graph(small_chunks: None) -> None:
+    model = tiny()
+    tokens, targets = a_batch()
+    expected = gradients(model, model(tokens, targets))
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    model.compile_by_layer(backend="aot_eager")
+    for name, gradient in gradients(model, model(tokens, targets)).items():
+        assert (gradient - expected[name]).norm() <= 1e-5 * expected[name].norm() + 1e-8, name
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2  # a layer's and the loss's
+
+
 def test_dropout_follows_the_seed_and_stops_in_evaluation() -> None:
     model = tiny(dropout=0.1)
     tokens, targets = a_batch()
