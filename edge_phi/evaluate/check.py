@@ -10,6 +10,7 @@ from .problem import Problem
 from .sandbox import Examination, Limits, Sandbox, Verdict
 
 HARNESS = 1  # counted up when a change here could change a verdict
+MEMORY_BYTES = 4 << 30  # as EvalPlus; one of its published solutions takes more than 1 GiB beside its tests
 
 
 class Checker:
@@ -47,7 +48,9 @@ class Checker:
             helpers=problem.helpers,
             names=problem.names,
         )
-        return self._sandbox.check(examination, Limits(seconds=seconds, cpu_seconds=int(seconds) + 60))
+        return self._sandbox.check(
+            examination, Limits(seconds=seconds, cpu_seconds=int(seconds) + 60, memory_bytes=MEMORY_BYTES)
+        )
 
 
 def program_sha256(program: str) -> str:

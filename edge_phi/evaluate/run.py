@@ -16,12 +16,12 @@ from typing import Any
 
 from ..atomic import write_bytes
 from ..measure.progress import Progress
-from .check import HARNESS, Checker, program_sha256
+from .check import HARNESS, MEMORY_BYTES, Checker, program_sha256
 from .generate import Ask
 from .journal import Journal, read_journal
 from .problem import Benchmark, Problem
 from .prompts import PromptForm, prompt_text
-from .reference import seconds_allowed
+from .reference import BASE_S, FACTOR, seconds_allowed
 from .sandbox import Outcome, Sandbox, Verdict
 from .score import OUTCOMES, Result, result
 from .similar import Similar
@@ -80,6 +80,8 @@ def run(
         "harness": HARNESS,
         "data": [list(file) for file in plan.benchmark.data],
         "python": platform.python_version(),
+        "memory_bytes": MEMORY_BYTES,
+        "seconds": f"{BASE_S} + {FACTOR} x the published solution",
     }
     _forget_other_scoring(plan.folder / VERDICTS, scoring)
     with (
