@@ -15,9 +15,11 @@ class Limits:
     seconds: float = 10.0  # of wall time, from the moment the program is started to its last test
     cpu_seconds: int = 60  # of all its threads together; matters to a program with several threads on several cores
     memory_bytes: int = 1 << 30  # of address space, of which the interpreter itself takes about 50 MiB
-    threads: int = 32  # held where the machine has user namespaces; elsewhere memory_bytes bounds them
+    threads: int = 32  # where the machine has user namespaces; elsewhere it has one
     output_bytes: int = 1 << 20  # of each stream that `Sandbox.run` captures; `Sandbox.check` discards them
-    file_bytes: int = 16 << 20  # of all files in its own folder together
+    file_bytes: int = (
+        16 << 20
+    )  # of all files in its own folder together, where the machine has mount namespaces; else none
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""

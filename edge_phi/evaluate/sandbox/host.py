@@ -98,9 +98,7 @@ class Sandbox:
             truncated=answer.get("truncated", False),
         )
 
-    def _ask(
-        self, task: str, job: dict[str, Any], limits: Limits, seconds: float
-    ) -> tuple[dict[str, Any], float]:
+    def _ask(self, task: str, job: dict[str, Any], limits: Limits, seconds: float) -> tuple[dict[str, Any], float]:
         """What the worker and the examiner say came of `job`, and the seconds it took."""
         start = time.perf_counter()
         worker = None
@@ -177,7 +175,7 @@ class _Worker:
             answer, end = None, _receive(ours)
             if "end" not in end:
                 answer, end = end, _receive(ours)
-        if answer is None and end["overdue"]:
+        if end["overdue"] and (answer is None or answer["outcome"] == "ended"):
             return {"outcome": "timeout", "detail": f"more than {seconds:g} s"}
         if answer is None:
             return {"outcome": "infrastructure_error", "detail": "the examiner ended early"}

@@ -53,7 +53,10 @@ class Isolation:
 def command(statement: str) -> list[str]:
     """How to start the sandbox's own code in a process: `statement` has `trial` and `worker` of `inside`."""
     here = str(Path(__file__).parent)
-    return [*_INTERPRETER, f"import sys; sys.path[0] = {here!r}; from inside import trial, worker; del sys.path[0]; {statement}"]
+    return [
+        *_INTERPRETER,
+        f"import sys; sys.path[0] = {here!r}; from inside import trial, worker; del sys.path[0]; {statement}",
+    ]
 
 
 @functools.cache

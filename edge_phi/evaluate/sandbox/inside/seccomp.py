@@ -72,25 +72,26 @@ _SYSCALL_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # struct seccomp_data
 _MODE_FILTER = 2
 
 
-def restrict(more: tuple[str, ...] = ()) -> None:
+def restrict(threads: bool, more: tuple[str, ...] = ()) -> None:
     """Leave this process and its threads the calls above, and no way to gain privileges.
 
     Args:
+        threads: whether it may start threads.
         more: names from `_TRUSTED`, for a process that runs nothing untrusted.
 
     Raises:
         OSError: the kernel cannot, or the processor is one whose numbers are not known here.
     """
-    program = _program(os.getpid(), more)
+    program = _program(os.getpid(), threads, more)
     count = len(program) // 8
     code = ctypes.create_string_buffer(program, len(program))
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     kernel.prctl(kernel.PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(_Program(count, ctypes.addressof(code))))
 
 
-def prepare(pid: int) -> None:
+def prepare(pid: int, threads: bool) -> None:
     """Work out the filter of processes of that number now, in the process that will fork them."""
-    _program(pid, ())
+    _program(pid, threads, ())
 
 
 class _Program(ctypes.Structure):
@@ -100,7 +101,7 @@ class _Program(ctypes.Structure):
 
 
 @functools.lru_cache(maxsize=4)
-def _program(pid: int, more: tuple[str, ...]) -> bytes:
+def _program(pid: int, threads: bool, more: tuple[str, ...]) -> bytes:
     """The filter of a process of that number."""
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
@@ -133,7 +134,7 @@ def _program(pid: int, more: tuple[str, ...]) -> bytes:
     lines += [
         _line(_EQUAL, _CLONE[column], 0, 4),
         _line(_LOAD, _ARGUMENTS_AT),
-        _line(_ANY_BIT, _CLONE_THREAD, 1, 0),
+        _line(_ANY_BIT, _CLONE_THREAD if threads else 0, 1, 0),
         _line(_RETURN, _ERRNO | errno.EPERM),
         _line(_RETURN, _ALLOW),
         _line(_EQUAL, _CLONE3, 0, 1),

@@ -71,7 +71,7 @@ def _landlock() -> str:
 
 
 def _seccomp() -> str:
-    seccomp.restrict()
+    seccomp.restrict(threads=False)
     for name, forbidden in (
         ("a socket", lambda: socket.socket(socket.AF_UNIX)),
         ("a process", _spawn),

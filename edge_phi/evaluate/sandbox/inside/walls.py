@@ -59,7 +59,7 @@ class Walls:
             kernel.prctl(kernel.PR_SET_PDEATHSIG, signal.SIGKILL)
             self._own = os.pidfd_open(os.getpid())
             if self._seccomp:
-                seccomp.prepare(1)  # every candidate's
+                seccomp.prepare(1, threads=True)  # every candidate's
 
     def fork(self) -> int:
         """Fork in the worker, as `os.fork`; the child is the first of a PID namespace and ends with its parent."""
@@ -105,7 +105,8 @@ class Walls:
         if sys.platform == "linux":
             kernel.drop_capabilities()
         if self._seccomp:
-            seccomp.restrict(calls)
+            # Nothing else would bound their number where there are no user namespaces.
+            seccomp.restrict(self._namespaces and limits["threads"] > 1, calls)
 
 
 def enter_namespaces() -> None:
