@@ -57,7 +57,9 @@ def train(
         ) from error
     try:
         with _Progress(settings) as progress:
-            print(run(settings, out or Path("runs") / settings.name, data, on_step=progress.show, say=_say))
+            checkpoint = run(settings, out or Path("runs") / settings.name, data, on_step=progress.show, say=_say)
+        if checkpoint:
+            print(checkpoint)
     except Interrupted as interruption:
         _say(f"{interruption}, its state is saved: the same command goes on from there")
         if interruption.signal_number == signal.SIGINT:

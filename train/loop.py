@@ -325,16 +325,24 @@ class _Interruption:
 
 @contextlib.contextmanager
 def _interruptions() -> Iterator[_Interruption]:
-    """Note SIGTERM and SIGINT instead of being ended by them; a second one ends as usual."""
+    """Note SIGTERM and SIGINT instead of being ended by them.
+
+    More of the same change nothing, for a scheduler and torchrun may each send one; but who presses Ctrl-C again, a
+    second or more after the first, does not want to wait.
+    """
     interruption = _Interruption()
     if threading.current_thread() is not threading.main_thread():
         yield interruption
         return
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    first = 0.0
 
     def note(number: int, frame: FrameType | None) -> None:
-        interruption.signal_number = number
-        signal.signal(number, before[signal.Signals(number)])
+        nonlocal first
+        if number == signal.SIGINT and first and time.monotonic() - first > 1:
+            raise KeyboardInterrupt
+        first = first or time.monotonic()
+        interruption.signal_number = interruption.signal_number or number
 
     for number in before:
         signal.signal(number, note)

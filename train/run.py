@@ -46,8 +46,8 @@ def run(
     *,
     on_step: Callable[[StepMetrics], None],
     say: Callable[[str], None],
-) -> Path:
-    """Train a recipe and return its checkpoint folder; goes on where an earlier call stopped.
+) -> Path | None:
+    """Train a recipe and return its checkpoint folder, in the first process; goes on where an earlier call stopped.
 
     Args:
         recipe: what to do.
@@ -93,7 +93,7 @@ def run(
             title = f"{recipe.name}: {config.parameters / 1e6:,.1f} M parameters"
             plot_loss(read_metrics(folder), folder / "loss.png", title=title)
         place.wait()
-    return folder / CHECKPOINT_FOLDER
+    return folder / CHECKPOINT_FOLDER if place.first else None
 
 
 class _Keeper:

@@ -121,6 +121,7 @@ def test_from_a_folder_of_text_on_two_processes(packed: Path) -> None:
         [sys.executable, *launcher, *command], cwd=packed, capture_output=True, text=True, timeout=600
     )
     assert result.returncode == 0, result.stderr
+    assert result.stdout == "two/checkpoint\n"
     assert "2 processes on CPU" in result.stderr
     assert result.stderr.count("step 6/6") == 1  # of one process, not of both
     kept = sorted(path.name for path in (packed / "two" / "checkpoints").iterdir())
