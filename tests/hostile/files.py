@@ -133,7 +133,7 @@ def f(x):
 import os
 
 def f(x):
-    names = [SENTINEL, FOLDER, os.__file__, "/", "/dev/null"]
+    names = [SENTINEL, FOLDER]
     return caught(
         *[
             lambda n=n, c=c: c(n) or n
@@ -152,13 +152,12 @@ def f(x):
     ),
     Hostile(
         "remove_everything",
-        "removes all files",
+        "removes a folder that everybody may write to",
         """
-import os, shutil
+import shutil
 
 def f(x):
-    shutil.rmtree("/", ignore_errors=True)
-    shutil.rmtree(os.path.dirname(os.__file__), ignore_errors=True)
+    shutil.rmtree(FOLDER, ignore_errors=True)
     return 0
 """,
     ),
@@ -170,9 +169,9 @@ import os
 
 def f(x):
     return caught(
-        lambda: open(os.__file__, "a").write("harm"),
-        lambda: os.remove(os.__file__),
-        lambda: open(os.path.join(os.path.dirname(os.__file__), "sitecustomize.py"), "w").write(
+        lambda: open(os.__file__, "a"),
+        lambda: os.rename(os.__file__, os.__file__),
+        lambda: open(os.path.join(os.path.dirname(os.__file__), "harmless.txt"), "w").write(
             "harm"
         ),
     )

@@ -7,18 +7,14 @@ from .program import REACHED, Hostile
 PROGRAMS = (
     Hostile(
         "kill_everybody",
-        "signals all it can name",
+        "signals all it can name, with signal 0, so that a wall that leaks costs no machine",
         """
-import os, signal
+import os
 
 def f(x):
-    return (
-        caught(
-            *[lambda p=p: os.kill(p, 9) for p in (-1, 0, os.getppid(), HOST_PID, *range(2, 200))]
-        )
-        and 0
-    )
+    return caught(*[lambda p=p: os.kill(p, 0) or p for p in (-1, HOST_PID, *range(2, 200))])
 """,
+        tests=REACHED,
         spawns=True,
     ),
     Hostile(

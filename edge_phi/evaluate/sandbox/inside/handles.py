@@ -65,7 +65,7 @@ class Conversation:
             if name in names
         }
 
-    def operate(self, operation: str, *operands: Any, **keywords: Any) -> Any:
+    def operate(self, operation: str, /, *operands: Any, **keywords: Any) -> Any:
         """One of `protocol.OPERATIONS`, done by the candidate; mutable operands are what it made of them."""
         writer = Writer(self._handle)
         writer.write(NUMBERS[operation])

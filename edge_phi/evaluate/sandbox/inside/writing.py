@@ -20,7 +20,7 @@ from typing import Any
 
 from .names import DICTS, VALUES, name_of
 
-MAX_DEPTH = 300
+MAX_DEPTH = 150  # five calls each, of the thousand that Python allows
 _BLOCK = 8  # shorter sequences are not worth a look at their types
 
 
