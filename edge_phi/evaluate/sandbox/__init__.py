@@ -7,7 +7,7 @@ with Sandbox() as sandbox:
 from __future__ import annotations
 
 from .examination import Examination, Limits, Outcome, Output, Verdict
-from .isolation import Isolation, Mechanism, probe
 from .host import Sandbox
+from .isolation import Isolation, Mechanism, probe
 
 __all__ = ["Examination", "Isolation", "Limits", "Mechanism", "Outcome", "Output", "Sandbox", "Verdict", "probe"]

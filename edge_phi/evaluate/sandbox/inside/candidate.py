@@ -12,7 +12,17 @@ from typing import Any
 
 from . import wire
 from .protocol import (
-    CALL, ERROR, LOAD, LOOK_UP, OPERATE, OPERATIONS, RAISE, RESULT, RETURN, TOKEN_BYTES, read_operands, write_operands,
+    CALL,
+    ERROR,
+    LOAD,
+    LOOK_UP,
+    OPERATIONS,
+    RAISE,
+    RESULT,
+    RETURN,
+    TOKEN_BYTES,
+    read_operands,
+    write_operands,
 )  # fmt: skip
 from .reading import Reader
 from .writing import Unsendable, Writer
@@ -96,6 +106,7 @@ class Candidate:
         writer.text(message)
 
     def handle(self, value: Any) -> tuple[bytes, int]:
+        """The tag and the number under which the examiner knows `value`."""
         if type(value) is PassedFunction:
             return b"h", value.number
         number = self._numbers.get(id(value))
@@ -116,6 +127,7 @@ class PassedFunction:
         self._candidate = candidate
 
     def __call__(self, *arguments: Any, **keywords: Any) -> Any:
+        """Have the examiner call it."""
         return self._candidate.call(self.number, arguments, keywords)
 
 

@@ -13,14 +13,27 @@ import os
 import sys
 import types
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from . import wire
 from .protocol import (
-    CALL, ERROR, LOAD, LOOK_UP, NUMBERS, OPERATE, RAISE, RESULT, RETURN, TOKEN_BYTES, read_operands, write_operands,
+    CALL,
+    ERROR,
+    LOAD,
+    LOOK_UP,
+    NUMBERS,
+    OPERATE,
+    RAISE,
+    RESULT,
+    RETURN,
+    TOKEN_BYTES,
+    read_operands,
+    write_operands,
 )  # fmt: skip
 from .reading import Module, Reader, Unreadable
 from .writing import Unsendable, Writer
+
+_Plain = TypeVar("_Plain")
 
 _MAX_BASES = 50
 _PASSED = (types.FunctionType, types.BuiltinFunctionType, types.MethodType, type)
@@ -35,8 +48,9 @@ class ProtocolBroken(Exception):
 class Conversation:
     """Asks the candidate, one question at a time.
 
-    Every method raises `wire.Closed` when the candidate is gone, `ProtocolBroken` when it does not keep to the protocol,
-    and otherwise what the solution raised: an exception of the builtin type, or of a new type derived from the nearest.
+    Every method raises `wire.Closed` when the candidate is gone, `ProtocolBroken` when it does not keep to the
+    protocol, and otherwise what the solution raised: an exception of the same builtin type, or of a new type derived
+    from the nearest.
     """
 
     def __init__(self, requests: int, replies: int) -> None:
@@ -149,6 +163,7 @@ class Handle:
         object.__setattr__(self, "_number", number)
 
     def __call__(self, /, *arguments: Any, **keywords: Any) -> Any:
+        """What the candidate's function returns or raises."""
         return self._conversation.operate("call", self, *arguments, **keywords)
 
     def __getattr__(self, name: str) -> Any:
@@ -245,10 +260,11 @@ class _Steps:
         return next(self._steps)
 
 
-def _exact(kind: Any, value: Any) -> Any:
+def _exact(kind: type[_Plain], value: Any) -> _Plain:
     if type(value) is not kind:
         raise TypeError(f"a {kind.__name__} was expected of the solution, not a {type(value).__name__}")
-    return value
+    plain: _Plain = value
+    return plain
 
 
 def _module(name: str, module: Module) -> Any:
@@ -272,6 +288,7 @@ def _exception(reader: Reader) -> BaseException:
     try:
         if kind.__name__ != names[0]:
             kind = type(names[0], (kind,), {})
-        return kind(*arguments)
+        raised: BaseException = kind(*arguments)
     except Exception:
         return Exception(message)
+    return raised

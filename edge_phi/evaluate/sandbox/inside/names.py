@@ -22,7 +22,7 @@ VALUES: tuple[type, ...] = (
     datetime.timezone, array.array,
 )  # fmt: skip
 
-_PLAIN = (
+_PLAIN: tuple[type, ...] = (
     object, bool, int, float, complex, str, bytes, bytearray, list, tuple, set, frozenset, range, slice, type(None),
     collections.deque,
 )  # fmt: skip

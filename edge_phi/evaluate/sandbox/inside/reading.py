@@ -269,4 +269,4 @@ def _is_name(word: str) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _named_tuple(name: str, fields: tuple[str, ...]) -> Any:
-    return collections.namedtuple(name, fields)  # type: ignore[misc]  # noqa: PYI024
+    return collections.namedtuple(name, fields)  # type: ignore[misc]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import socket
@@ -77,10 +78,8 @@ def _result(job: dict[str, Any], requests: int, replies: int, printed: int, comp
         return {"outcome": "infrastructure_error", "detail": "the process for the program did not start"}
     if "tests" in job:
         return examine(Conversation(requests, replies), job)
-    try:
+    with contextlib.suppress(wire.Closed):  # how it ended tells
         wire.send(requests, job["source"].encode("utf-8", "surrogatepass"))
-    except wire.Closed:
-        pass  # it is told by how it ended
     return output.collect(printed, complained, replies, job["limits"])
 
 

@@ -17,31 +17,32 @@ from collections.abc import Iterable
 
 from . import kernel
 
-# x86-64 and ARM64 (arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h); None: has no such call.
-_ALLOWED: dict[str, tuple[int | None, int]] = {
+# x86-64 and ARM64 (arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/unistd.h).
+_NO = -1  # that architecture has no such call
+_ALLOWED: dict[str, tuple[int, int]] = {
     "read": (0, 63), "write": (1, 64), "readv": (19, 65), "writev": (20, 66), "pread64": (17, 67), "pwrite64": (18, 68),
     "preadv": (295, 69), "pwritev": (296, 70), "preadv2": (327, 286), "pwritev2": (328, 287), "lseek": (8, 62),
-    "open": (2, None), "openat": (257, 56), "close": (3, 57), "close_range": (436, 436),
-    "stat": (4, None), "fstat": (5, 80), "lstat": (6, None), "newfstatat": (262, 79), "statx": (332, 291),
-    "statfs": (137, 43), "fstatfs": (138, 44), "access": (21, None), "faccessat": (269, 48), "faccessat2": (439, 439),
+    "open": (2, _NO), "openat": (257, 56), "close": (3, 57), "close_range": (436, 436),
+    "stat": (4, _NO), "fstat": (5, 80), "lstat": (6, _NO), "newfstatat": (262, 79), "statx": (332, 291),
+    "statfs": (137, 43), "fstatfs": (138, 44), "access": (21, _NO), "faccessat": (269, 48), "faccessat2": (439, 439),
     "getdents64": (217, 61), "getcwd": (79, 17), "chdir": (80, 49), "fchdir": (81, 50), "umask": (95, 166),
-    "rename": (82, None), "renameat": (264, 38), "renameat2": (316, 276), "mkdir": (83, None), "mkdirat": (258, 34),
-    "rmdir": (84, None), "unlink": (87, None), "unlinkat": (263, 35), "link": (86, None), "linkat": (265, 37),
-    "symlink": (88, None), "symlinkat": (266, 36), "readlink": (89, None), "readlinkat": (267, 78),
+    "rename": (82, _NO), "renameat": (264, 38), "renameat2": (316, 276), "mkdir": (83, _NO), "mkdirat": (258, 34),
+    "rmdir": (84, _NO), "unlink": (87, _NO), "unlinkat": (263, 35), "link": (86, _NO), "linkat": (265, 37),
+    "symlink": (88, _NO), "symlinkat": (266, 36), "readlink": (89, _NO), "readlinkat": (267, 78),
     "truncate": (76, 45), "ftruncate": (77, 46), "fallocate": (285, 47), "fadvise64": (221, 223), "flock": (73, 32),
     "fsync": (74, 82), "fdatasync": (75, 83), "sendfile": (40, 71), "copy_file_range": (326, 285),
-    "dup": (32, 23), "dup2": (33, None), "dup3": (292, 24), "pipe": (22, None), "pipe2": (293, 59),
-    "poll": (7, None), "ppoll": (271, 73), "select": (23, None), "pselect6": (270, 72),
+    "dup": (32, 23), "dup2": (33, _NO), "dup3": (292, 24), "pipe": (22, _NO), "pipe2": (293, 59),
+    "poll": (7, _NO), "ppoll": (271, 73), "select": (23, _NO), "pselect6": (270, 72),
     "mmap": (9, 222), "mprotect": (10, 226), "munmap": (11, 215), "mremap": (25, 216), "madvise": (28, 233),
     "brk": (12, 214), "membarrier": (324, 283),
     "rt_sigaction": (13, 134), "rt_sigprocmask": (14, 135), "rt_sigreturn": (15, 139), "rt_sigpending": (127, 136),
-    "rt_sigtimedwait": (128, 137), "rt_sigsuspend": (130, 133), "sigaltstack": (131, 132), "pause": (34, None),
-    "alarm": (37, None), "getitimer": (36, 102), "setitimer": (38, 103),
+    "rt_sigtimedwait": (128, 137), "rt_sigsuspend": (130, 133), "sigaltstack": (131, 132), "pause": (34, _NO),
+    "alarm": (37, _NO), "getitimer": (36, 102), "setitimer": (38, 103),
     "nanosleep": (35, 101), "clock_nanosleep": (230, 115), "clock_gettime": (228, 113), "clock_getres": (229, 114),
-    "gettimeofday": (96, 169), "time": (201, None), "times": (100, 153), "getrusage": (98, 165), "sysinfo": (99, 179),
+    "gettimeofday": (96, 169), "time": (201, _NO), "times": (100, 153), "getrusage": (98, 165), "sysinfo": (99, 179),
     "futex": (202, 98), "set_robust_list": (273, 99), "rseq": (334, 293), "sched_yield": (24, 124),
     "sched_getaffinity": (204, 123), "restart_syscall": (219, 128),
-    "getpid": (39, 172), "getppid": (110, 173), "gettid": (186, 178), "getpgrp": (111, None), "getpgid": (121, 155),
+    "getpid": (39, 172), "getppid": (110, 173), "gettid": (186, 178), "getpgrp": (111, _NO), "getpgid": (121, 155),
     "getsid": (124, 156), "getuid": (102, 174), "geteuid": (107, 175), "getgid": (104, 176), "getegid": (108, 177),
     "getresuid": (118, 148), "getresgid": (120, 150), "getgroups": (115, 158), "uname": (63, 160),
     "getrlimit": (97, 163), "setrlimit": (160, 164), "getrandom": (318, 278), "wait4": (61, 260),
@@ -52,7 +53,7 @@ _TRUSTED = {"recvmsg": (47, 212), "sendto": (44, 206)}  # on a socket that it ha
 _IF_ARGUMENT: dict[str, tuple[tuple[int, int], int, tuple[int | None, ...]]] = {
     "kill": ((62, 129), 0, (None,)),
     "tgkill": ((234, 131), 0, (None,)),
-    "prlimit64": ((302, 261), 0, (0, None)),
+    "prlimit64": ((302, 261), 0, (0, _NO)),
     # F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_SETLK F_SETLKW F_DUPFD_CLOEXEC: no owner, no signal, no lease
     "fcntl": ((72, 25), 1, (0, 1, 2, 3, 4, 5, 6, 7, 1030)),
     # TCGETS TIOCGWINSZ FIONBIO FIONCLEX FIOCLEX
@@ -116,7 +117,7 @@ def _program(pid: int, threads: bool, more: tuple[str, ...]) -> bytes:
         _line(_RETURN, _ERRNO | errno.EPERM),
     ]
     allowed = [*_ALLOWED.values(), *(_TRUSTED[name] for name in more)]
-    for first, last in _ranges(number for numbers in allowed if (number := numbers[column]) is not None):
+    for first, last in _ranges(number for numbers in allowed if (number := numbers[column]) != _NO):
         lines += [
             _line(_GREATER_EQUAL, first, 0, 2),
             _line(_GREATER, last, 1, 0),

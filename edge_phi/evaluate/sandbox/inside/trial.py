@@ -1,4 +1,4 @@
-"""Tries each wall, in a process that then tries to get past it, and prints which of them hold and why the others do not."""
+"""Puts up each wall around a process that then tries to get past it, and prints which of them hold or why not."""
 
 from __future__ import annotations
 

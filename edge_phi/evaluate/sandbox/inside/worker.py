@@ -24,11 +24,13 @@ from . import seats, wire
 from .walls import Walls
 
 # What programs and tests import most, so that forking is all it takes.
-_WARM = """
-    abc array ast bisect bz2 calendar cmath collections collections.abc contextlib copy ctypes dataclasses datetime decimal
-    enum fractions functools hashlib heapq io itertools json lzma math numbers operator os queue random re statistics
-    string struct sys textwrap threading time traceback types typing unicodedata zlib
-""".split()  # among them all that load libraries of the system, which no program can reach
+# Among them are all that load libraries of the system, which no program can reach.
+_WARM = (
+    "abc", "array", "ast", "bisect", "bz2", "calendar", "cmath", "collections", "collections.abc", "contextlib", "copy",
+    "ctypes", "dataclasses", "datetime", "decimal", "enum", "fractions", "functools", "hashlib", "heapq", "io",
+    "itertools", "json", "lzma", "math", "numbers", "operator", "os", "queue", "random", "re", "statistics", "string",
+    "struct", "sys", "textwrap", "threading", "time", "traceback", "types", "typing", "unicodedata", "zlib",
+)  # fmt: skip
 
 
 @dataclass
