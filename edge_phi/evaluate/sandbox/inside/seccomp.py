@@ -53,7 +53,7 @@ _TRUSTED = {"recvmsg": (47, 212), "sendto": (44, 206)}  # on a socket that it ha
 _IF_ARGUMENT: dict[str, tuple[tuple[int, int], int, tuple[int | None, ...]]] = {
     "kill": ((62, 129), 0, (None,)),
     "tgkill": ((234, 131), 0, (None,)),
-    "prlimit64": ((302, 261), 0, (0, _NO)),
+    "prlimit64": ((302, 261), 0, (0, None)),
     # F_DUPFD F_GETFD F_SETFD F_GETFL F_SETFL F_GETLK F_SETLK F_SETLKW F_DUPFD_CLOEXEC: no owner, no signal, no lease
     "fcntl": ((72, 25), 1, (0, 1, 2, 3, 4, 5, 6, 7, 1030)),
     # TCGETS TIOCGWINSZ FIONBIO FIONCLEX FIOCLEX
