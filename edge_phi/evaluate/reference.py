@@ -11,9 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import subprocess
 import sys
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import platformdirs
@@ -28,20 +28,22 @@ from .problem import Benchmark, Problem
 BASE_S, FACTOR = 10, 4
 
 _PROGRAM = """
-import json, time
-sys.set_int_max_str_digits(0) if hasattr(sys, "set_int_max_str_digits") else None
-problems, answers = json.load(sys.stdin), {}
-answer, sys.stdout = sys.stdout, sys.stderr
+import json, os, time
+if hasattr(sys, "set_int_max_str_digits"):
+    sys.set_int_max_str_digits(0)
+problems = json.load(sys.stdin)
+answer = os.fdopen(os.dup(1), "w")
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # for what a solution prints
 for task_id, sources in problems.items():
     start, names = time.process_time(), {}
     try:
         for source in sources:
             exec(source, names)
     except Exception as error:
-        answers[task_id] = f"{type(error).__name__}: {error}"[:200]
+        found = f"{type(error).__name__}: {error}"[:200]
     else:
-        answers[task_id] = time.process_time() - start
-json.dump(answers, answer)
+        found = time.process_time() - start
+    print(json.dumps([task_id, found]), file=answer, flush=True)
 """
 
 
@@ -56,39 +58,54 @@ def seconds_allowed(benchmark: Benchmark, problems: Sequence[Problem], progress:
     new = [problem for problem in problems if problem.task_id not in known]
     if new:
         progress.note(f"{benchmark.name}: running {len(new)} published solutions, to learn how long they take here")
-        known |= _measured(new)
-        write_bytes(path, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
+        try:
+            for done, (task_id, seconds) in enumerate(_measured(new), start=1):
+                known[task_id] = seconds
+                progress.working(f"{benchmark.name}: published solutions", done, len(new))
+        finally:
+            write_bytes(path, (json.dumps(known, indent=1, sort_keys=True) + "\n").encode())
     return {problem.task_id: BASE_S + FACTOR * known[problem.task_id] for problem in problems}
 
 
-def _measured(problems: Sequence[Problem]) -> dict[str, float]:
+def _measured(problems: Sequence[Problem]) -> Iterator[tuple[str, float]]:
     """Run the published solutions, in one process a core: they are trusted, being the bytes their authors published."""
     workers = min(usable_cores(), len(problems))
-    jobs = [problems[start::workers] for start in range(workers)]
-    with ThreadPoolExecutor(workers) as pool:
-        answers = {task_id: answer for found in pool.map(_run, jobs) for task_id, answer in found.items()}
-    seconds = {}
-    for task_id, answer in answers.items():
-        if isinstance(answer, str):
-            raise EdgePhiError(
-                f"{task_id}: its published solution does not pass its tests under Python {platform.python_version()} "
-                f"({answer}): no score here can be trusted"
-            )
-        seconds[task_id] = answer
-    return seconds
+    children: list[subprocess.Popen[str]] = []
+    try:
+        for start in range(workers):
+            child = subprocess.Popen(
+                process.python(_PROGRAM), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                encoding="utf-8",
+            )  # fmt: skip
+            children.append(child)
+            assert child.stdin is not None
+            child.stdin.write(json.dumps({problem.task_id: _sources(problem) for problem in problems[start::workers]}))
+            child.stdin.close()
+        for child in children:
+            assert child.stdout is not None
+            for line in child.stdout:
+                task_id, found = json.loads(line)
+                if isinstance(found, str):
+                    raise EdgePhiError(
+                        f"{task_id}: its published solution does not pass its tests under Python "
+                        f"{platform.python_version()} ({found}): no score here can be trusted"
+                    )
+                yield task_id, found
+            if child.wait():
+                raise EdgePhiError(
+                    f"the process that runs the published solutions ended with code {child.returncode}: is there "
+                    "enough memory?"
+                )
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+            if child.stdout is not None:
+                child.stdout.close()
 
 
-def _run(problems: Sequence[Problem]) -> dict[str, float | str]:
-    sources = {
-        problem.task_id: [
-            f"{problem.prompt}{problem.canonical_solution}\n{problem.epilogue}",
-            problem.helpers,
-            problem.tests,
-        ]
-        for problem in problems
-    }
-    found = json.loads(process.run(process.python(_PROGRAM), stdin=json.dumps(sources)))
-    return dict(found)
+def _sources(problem: Problem) -> list[str]:
+    return [f"{problem.prompt}{problem.canonical_solution}\n{problem.epilogue}", problem.helpers, problem.tests]
 
 
 def _cache(benchmark: Benchmark) -> Path:
