@@ -11,9 +11,10 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import subprocess
 import sys
 from pathlib import Path
+
+from revision import REPOSITORY, commit
 
 from edge_phi import atomic
 from edge_phi.errors import EdgePhiError
@@ -23,8 +24,6 @@ from edge_phi.measure.forms import make_missing
 from edge_phi.measure.progress import progress_on_stderr
 from edge_phi.measure.report import notes, table_cells, to_json
 from edge_phi.store import DEFAULT_MODEL
-
-REPOSITORY = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
@@ -49,21 +48,6 @@ def markdown(report: Report, command: str) -> str:
     ruler = ["---"] + ["---:"] * (len(header) - 1)
     table = "\n".join(f"| {' | '.join(row)} |" for row in (header, ruler, *rows))
     return f"{table}\n\n`{command}`: {' '.join(notes(report))}\n"
-
-
-def commit() -> str | None:
-    """The commit that was measured, with "+changes" where the working tree differs from it; None outside git."""
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", "-C", str(REPOSITORY), *arguments], capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        changes = git("status", "--porcelain", "--untracked-files=no")
-        return git("rev-parse", "HEAD") + ("+changes" if changes else "")
-    except (OSError, subprocess.CalledProcessError):
-        return None
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 import transformers
-from engines import REPOSITORY, commit
+from revision import REPOSITORY, commit
 from torch import Tensor, nn
 
 from edge_phi import atomic

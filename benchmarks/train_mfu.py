@@ -29,13 +29,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from engines import REPOSITORY, commit
+from revision import REPOSITORY, commit
 from torch import Tensor, nn
 
 try:
@@ -180,8 +181,7 @@ def main() -> None:
     device = torch.device("cpu" if given.smoke else "cuda")
     run = Run(given.out, device, given.budget_s)
     run.document = describe(device)
-    for size in SMOKE if given.smoke else SIZES:
-        measure_size(run, size)
+    measure_all(run, SMOKE if given.smoke else SIZES)
     print(markdown({**run.document, "rows": run.rows}), end="")
 
 
@@ -203,21 +203,19 @@ def describe(device: torch.device) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def measure_size(run: Run, size: Size) -> None:
-    """All cases of one geometry, the ones that count first."""
-    run.case(size, "edge-phi, its loop", 100, lambda: our_loop(run, size))
-    for precision in ("float32 masters, autocast", "all bfloat16"):
-        run.case(size, f"transformers, {precision}", 110, lambda precision=precision: theirs(run, size, precision))
-    built: list[Phi] = []
-
-    def model() -> Phi:
-        if not built:
-            built.append(build_model(size, run.device))
-        return built[0]
-
-    for measures in ladder():
-        run.case(size, measures.name, 40, lambda measures=measures: our_steps(run, size, model(), measures))
-    run.case(size, "profile", 40, lambda: profile(run, size, model()))
+def measure_all(run: Run, sizes: tuple[Size, ...]) -> None:
+    """Every case, the ones that count first."""
+    for size in sizes:
+        run.case(size, "edge-phi, its loop", 100, partial(our_loop, run, size))
+        run.case(size, "transformers, float32 masters, autocast", 110, partial(theirs, run, size, torch.float32))
+    for size in sizes:
+        run.case(size, "transformers, all bfloat16", 110, partial(theirs, run, size, torch.bfloat16))
+        model = build_model(size, run.device)
+        for measures in ladder():
+            run.case(size, measures.name, 30, partial(our_steps, run, size, model, measures))
+        run.case(size, "profile", 30, partial(profile, run, size, model))
+        del model
+        free_memory(run.device)
 
 
 def our_loop(run: Run, size: Size) -> dict[str, Any]:
@@ -241,7 +239,7 @@ def our_loop(run: Run, size: Size) -> dict[str, Any]:
             "peak_bytes": peak(run.device), "estimated_peak_bytes": needed.peak_bytes}  # fmt: skip
 
 
-def theirs(run: Run, size: Size, precision: str) -> dict[str, Any]:
+def theirs(run: Run, size: Size, weights: torch.dtype) -> dict[str, Any]:
     """PhiForCausalLM in a plain loop, with PyTorch's own choice of attention."""
     import transformers
 
@@ -250,10 +248,8 @@ def theirs(run: Run, size: Size, precision: str) -> dict[str, Any]:
     config = transformers.PhiConfig(**config_of(recipe).to_json(), attn_implementation="sdpa")
     torch.manual_seed(0)
     with run.device:
-        model = transformers.PhiForCausalLM(config).train()
-    if precision == "all bfloat16":
-        model.to(torch.bfloat16)
-    autocast = torch.autocast(run.device.type, torch.bfloat16, enabled=precision != "all bfloat16")
+        model = transformers.PhiForCausalLM(config).train().to(weights)
+    autocast = torch.autocast(run.device.type, torch.bfloat16, enabled=weights == torch.float32)
 
     def loss_of(tokens: Tensor, targets: Tensor) -> Tensor:
         with autocast:
@@ -432,9 +428,10 @@ def figures(run: Run, recipe: Recipe, tokens_per_s: float) -> dict[str, Any]:
 def default_attention() -> None:
     """PyTorch's own order of attention backends."""
     with contextlib.suppress(ImportError):
-        from torch.nn.attention import restore_flash_attention_impl
+        from torch.nn.attention import current_flash_attention_impl, restore_flash_attention_impl
 
-        restore_flash_attention_impl()
+        if current_flash_attention_impl():
+            restore_flash_attention_impl()
     torch.backends.cuda.enable_flash_sdp(True)
     torch.backends.cuda.enable_cudnn_sdp(True)
 
