@@ -52,7 +52,6 @@ _Weak = Annotated[
 ]
 _Split = Annotated[str, typer.Option(metavar="SPLIT", help="test (ids 11 to 510) or sanitized (427 checked by hand).")]
 
-_DEFAULT_KS = (1, 10, 100)
 _DEFAULT_BATCH = 32
 
 
@@ -99,7 +98,7 @@ def _command(name: str, what: str) -> None:
             temperature=temperature,
             top_p=top_p,
             seed=seed,
-            ks=_ks(k, samples),
+            ks=_ks(k),
             limit=limit,
             max_tokens=max_tokens,
             batch=batch,
@@ -232,9 +231,10 @@ def _one_of(option: str, value: str, known: Sequence[str]) -> str:
     return value
 
 
-def _ks(text: str, samples: int) -> tuple[int, ...]:
+def _ks(text: str) -> tuple[int, ...]:
+    """What was asked for; nothing stands for every usual k that there are samples for."""
     if not text:
-        return tuple(k for k in _DEFAULT_KS if k <= samples)
+        return ()
     try:
         ks = tuple(int(part) for part in text.split(","))
     except ValueError as error:

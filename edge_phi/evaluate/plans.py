@@ -20,6 +20,8 @@ from .run import Plan, Record
 from .samples import Sample, canonical_samples, read_samples
 from .similar import read_similar
 
+_USUAL_KS = (1, 10, 100)
+
 Write = Callable[[Sequence[Ask]], Iterable[Record]]
 
 
@@ -83,7 +85,7 @@ def model_plans(
                 artifact, benchmark, settings, prompt=form, stops=rules, threads=threads, batch=batch
             ),
             folder=out / benchmark.name / name,
-            ks=ks,
+            ks=_checked(ks, samples),
             similar=similar,
         )
         plans.append((plan, lambda asks: writer.write(asks, rules)))
@@ -121,7 +123,7 @@ def sample_plan(
         samples=max(counts.values()),
         settings=settings,
         folder=out / benchmark.name / name,
-        ks=ks,
+        ks=_checked(ks, min(counts.values())),
         left_out=left_out,
     )
     by_key = {(sample.task_id, sample.sample): sample for sample in samples}
@@ -132,6 +134,12 @@ def sample_plan(
                 yield _record(sample)
 
     return Plans([(plan, write)], lambda: None)
+
+
+def _checked(ks: tuple[int, ...], samples: int) -> tuple[int, ...]:
+    if ks and max(ks) > samples:
+        raise InvalidCall(f"pass@{max(ks)} takes {max(ks)} samples of each problem, not {samples}: set -k or --samples")
+    return ks or tuple(k for k in _USUAL_KS if k <= samples)
 
 
 def _record(sample: Sample) -> Record:

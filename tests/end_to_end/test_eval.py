@@ -107,6 +107,7 @@ def test_published_solutions_pass(folder: Path) -> None:
         (["humaneval", "--prompt", "x"], "prompt is 'x'"),
         (["humaneval", "--stops", "x"], "stops is 'x'"),
         (["humaneval", "-k", "1,x"], "-k is '1,x'"),
+        (["humaneval", "-k", "10"], "pass@10 takes 10 samples of each problem, not 1"),
         (["humaneval", "--canonical", "--completions", "x"], "one at a time"),
         (["humaneval", "--completions", "x"], "x: No such file"),
         (["humaneval", "no-such-model"], "unknown model"),

@@ -187,6 +187,19 @@ def test_hostile_completions_are_judged_and_counted(benchmark: Benchmark, sandbo
     assert sum(found.outcomes.values()) == 4
 
 
+def test_several_completions_of_a_problem_are_its_samples(
+    benchmark: Benchmark, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    line = '{"task_id": "Ours/%d", "completion": "    return %s\\n"}'
+    lines_ = [line % (number, "x" if sample else f"x + {number}") for number in range(3) for sample in range(10)]
+    path = tmp_path / "given.jsonl"
+    path.write_text("\n".join(lines_))
+    with sample_plan(benchmark, benchmark.problems, path, ks=(), out=tmp_path / "out") as plans:
+        [(of_file, write)] = plans
+        found = run(of_file, write, sandbox, Notes(), workers=2)
+    assert {k: round(estimate.value, 6) for k, estimate in found.score.pass_at_k.items()} == {1: 0.4, 10: 1.0}
+
+
 def test_what_has_no_completion_is_said(benchmark: Benchmark, sandbox: Sandbox, tmp_path: Path) -> None:
     lines_ = ['{"task_id": "OURS/1", "solution": "def add_1(x): return x + 1"}']
     found = judge_file(lines_, benchmark, sandbox, tmp_path)
