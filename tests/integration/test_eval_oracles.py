@@ -41,6 +41,10 @@ KINDS = [*MUTATIONS, "syntax error"]
 HARMLESS = re.compile(r"(?!.*(?:import|open|exec|eval|compile|input|__))", re.DOTALL)
 SLOW_S = 25.0  # of time allowed: evalplus gives up on some problems after a minute, whatever they take
 
+# EvalPlus 0.3.1 fails every program here, the published one too: where any root will do, its loop goes on to the next
+# input before it has recorded the one it judged, and what is not recorded counts as failed.
+KNOWN = {"humaneval-plus": [("HumanEval/32", "as published", True, False)], "mbpp-plus": []}
+
 Programs = list[tuple[str, str, str]]  # task, what it is, program
 
 
@@ -214,4 +218,4 @@ def test_evalplus_gives_the_same_verdicts(
     a = ours(benchmark, programs, sandbox, tmp_path)
     b = theirs(EVALPLUS, [dataset, [(id_, program) for id_, _, program in programs]], environment=environment)
     assert len(quick) <= sum(a) < len(a)
-    assert disagreements(programs, a, b) == []
+    assert disagreements(programs, a, b) == KNOWN[name]
