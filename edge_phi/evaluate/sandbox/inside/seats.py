@@ -19,7 +19,7 @@ EXAMINE, RUN = "examine", "run"
 
 _READY = b"ready"
 _MAX_JOB = 1 << 30
-_MAX_FD = 1 << 20
+_MAX_FD = min(os.sysconf("SC_OPEN_MAX"), 1 << 20)
 _RECURSION = 20_000  # of the examiner, which compares what nests
 _SEED = 0  # the same verdict every time, for programs that draw numbers
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from . import kernel
 
-FOLDER = "/tmp"  # a program's own, where `tempfile` looks first
+# A program's own folder, which hides what is below it elsewhere: where `tempfile` looks, but not where Python is.
+FOLDER = "/var/tmp" if any(path.startswith("/tmp/") for path in sys.path) else "/tmp"
 _NULL = "/dev/null"
 _HIDDEN = ("site-packages", "dist-packages")  # inside the standard library's folder, and no part of it
 _LOCKED = {os.ST_NODEV: kernel.MS_NODEV, os.ST_NOSUID: kernel.MS_NOSUID, os.ST_NOEXEC: kernel.MS_NOEXEC}
