@@ -157,9 +157,10 @@ def build_model(recipe: Recipe, data: Shards, place: Place, initial: dict[str, T
     with torch.device("meta"):
         model = Phi(config, dropout=recipe.dropout)
     model.compute_dtype = torch.bfloat16 if place.device.type == "cuda" else torch.float32
-    if recipe.compile:  # layer by layer where they are divided: gathering stays outside
-        for part in model.layers if place.mesh else [model]:
-            part.compile()
+    if recipe.compile and place.mesh:  # gathering the weights stays outside
+        model.compile_by_layer()
+    elif recipe.compile:
+        model.compile()
     shard(model, place)
     model.to_empty(device=place.device)
     model.initialize(recipe.seed)
@@ -211,7 +212,8 @@ def _step(
         batch = batch.pin_memory().to(place.device, non_blocking=True)
     if recipe.dropout:
         torch.manual_seed(hash((recipe.seed, step, place.rank)))
-    figures = torch.tensor([0.0, 0.0, float(signal_number)]).to(place.device, non_blocking=True)
+    figures = torch.zeros(3, device=place.device)
+    figures[2] = signal_number
     for first in range(0, share, micro_batch):
         rows = batch[first : first + micro_batch]
         reduce_gradients(model, reduce=first + micro_batch >= share)
