@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -10,6 +11,7 @@ from .problem import Problem
 from .sandbox import Examination, Limits, Sandbox, Verdict
 
 HARNESS = 1  # counted up when a change here could change a verdict
+WALL = 6  # seconds by the clock for each second allowed of the processor: for programs that wait, on busy machines
 MEMORY_BYTES = 4 << 30  # as EvalPlus; one of its published solutions takes more than 1 GiB beside its tests
 
 
@@ -22,9 +24,9 @@ class Checker:
         self._on_verdict = on_verdict
         self._waiting: list[tuple[int, Future[Verdict]]] = []
 
-    def add(self, number: int, problem: Problem, program: str, seconds: float) -> None:
+    def add(self, number: int, problem: Problem, program: str, cpu_seconds: float) -> None:
         """Have `program` checked, which is called `number`, and hand over what verdicts are there."""
-        self._waiting.append((number, self._pool.submit(self._check, problem, program, seconds)))
+        self._waiting.append((number, self._pool.submit(self._check, problem, program, cpu_seconds)))
         while self._waiting and self._waiting[0][1].done():
             self._hand_over()
 
@@ -41,16 +43,15 @@ class Checker:
         number, future = self._waiting.pop(0)
         self._on_verdict(number, future.result())
 
-    def _check(self, problem: Problem, program: str, seconds: float) -> Verdict:
+    def _check(self, problem: Problem, program: str, cpu_seconds: float) -> Verdict:
         examination = Examination(
             solution=f"{program}\n{problem.epilogue}\n" if problem.epilogue else program,
             tests=problem.tests,
             helpers=problem.helpers,
             names=problem.names,
         )
-        return self._sandbox.check(
-            examination, Limits(seconds=seconds, cpu_seconds=int(seconds) + 60, memory_bytes=MEMORY_BYTES)
-        )
+        limits = Limits(seconds=WALL * cpu_seconds, cpu_seconds=math.ceil(cpu_seconds), memory_bytes=MEMORY_BYTES)
+        return self._sandbox.check(examination, limits)
 
 
 def program_sha256(program: str) -> str:

@@ -3,7 +3,7 @@
 No limit in seconds fits every problem and every machine: some published solutions take twenty seconds here, and others'
 limit of three makes them fail. So each is run once per machine, with its tests, and a solution may take four times as
 long and ten seconds. That run also shows that the problem can be solved under this Python at all. It is the processor's
-time that is measured: what else the machine does now has no place in a limit that is kept.
+time that is measured and limited, so that a busy machine gives the same verdicts.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ for task_id, sources in problems.items():
 """
 
 
-def seconds_allowed(benchmark: Benchmark, problems: Sequence[Problem], progress: Progress) -> dict[str, float]:
-    """Wall time in seconds for each of `problems`: found out now for those that never ran on this machine.
+def cpu_seconds_allowed(benchmark: Benchmark, problems: Sequence[Problem], progress: Progress) -> dict[str, float]:
+    """The processor's time in seconds for each of `problems`: found out now for those that never ran on this machine.
 
     Raises:
         EdgePhiError: a published solution does not pass its tests here; names it.

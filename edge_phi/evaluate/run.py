@@ -21,7 +21,7 @@ from .generate import Ask
 from .journal import Journal, read_journal
 from .problem import Benchmark, Problem
 from .prompts import PromptForm, prompt_text
-from .reference import BASE_S, FACTOR, seconds_allowed
+from .reference import BASE_S, FACTOR, cpu_seconds_allowed
 from .sandbox import Outcome, Sandbox, Verdict
 from .score import OUTCOMES, Result, result
 from .similar import Similar
@@ -75,13 +75,13 @@ def run(
     ]
     numbers = {(ask.task_id, ask.sample): number for number, ask in enumerate(asks)}
     problems = {problem.task_id: problem for problem in plan.problems}
-    seconds = seconds_allowed(plan.benchmark, plan.problems, progress)
+    cpu_seconds = cpu_seconds_allowed(plan.benchmark, plan.problems, progress)
     scoring = {
         "harness": HARNESS,
         "data": [list(file) for file in plan.benchmark.data],
         "python": platform.python_version(),
         "memory_bytes": MEMORY_BYTES,
-        "seconds": f"{BASE_S} + {FACTOR} x the published solution",
+        "cpu_seconds": f"{BASE_S} + {FACTOR} x the published solution",
     }
     _forget_other_scoring(plan.folder / VERDICTS, scoring)
     with (
@@ -123,7 +123,7 @@ def run(
             verdict = known.get((program_sha256(program), asks[number].task_id))
             if verdict is None:
                 programs[number] = program
-                checker.add(number, problems[asks[number].task_id], program, seconds[asks[number].task_id])
+                checker.add(number, problems[asks[number].task_id], program, cpu_seconds[asks[number].task_id])
             else:
                 outcomes[number] = verdict
                 tally.judged(verdict[0])

@@ -29,7 +29,7 @@ from edge_phi.evaluate.model_run import ModelWriter
 from edge_phi.evaluate.plans import sample_plan
 from edge_phi.evaluate.problem import Benchmark
 from edge_phi.evaluate.prompts import prompt_text
-from edge_phi.evaluate.reference import seconds_allowed
+from edge_phi.evaluate.reference import cpu_seconds_allowed
 from edge_phi.evaluate.run import last_verdicts, run
 from edge_phi.evaluate.sandbox import Sandbox
 from edge_phi.measure.progress import progress_on_stderr
@@ -206,7 +206,7 @@ def test_evalplus_gives_the_same_verdicts(
 ) -> None:
     benchmark = load_benchmark(name, data=evaluation_data)
     with progress_on_stderr() as progress:
-        allowed = seconds_allowed(benchmark, benchmark.problems, progress)
+        allowed = cpu_seconds_allowed(benchmark, benchmark.problems, progress)
     quick = tuple(problem for problem in benchmark.problems if allowed[problem.task_id] < SLOW_S)
     assert len(quick) > 0.9 * len(benchmark.problems)
     benchmark = replace(benchmark, problems=quick)

@@ -8,7 +8,7 @@ import pytest
 
 from edge_phi.errors import EdgePhiError
 from edge_phi.evaluate.problem import Benchmark
-from edge_phi.evaluate.reference import BASE_S, seconds_allowed
+from edge_phi.evaluate.reference import BASE_S, cpu_seconds_allowed
 
 
 class Impatient:
@@ -31,10 +31,10 @@ class Impatient:
 
 def test_each_solution_is_run_once_on_a_machine(benchmark: Benchmark) -> None:
     first, second = Impatient(), Impatient()
-    allowed = seconds_allowed(benchmark, benchmark.problems, first)
+    allowed = cpu_seconds_allowed(benchmark, benchmark.problems, first)
     assert allowed.keys() == {"Ours/0", "Ours/1", "Ours/2"}
     assert all(BASE_S <= seconds < BASE_S + 1 for seconds in allowed.values())
-    assert seconds_allowed(benchmark, benchmark.problems, second) == allowed
+    assert cpu_seconds_allowed(benchmark, benchmark.problems, second) == allowed
     assert (first.notes, second.notes) == (1, 0)
 
 
@@ -43,7 +43,7 @@ def test_a_slow_solution_makes_the_limit_longer(benchmark: Benchmark) -> None:
         "    import time\n    start = time.process_time()\n    while time.process_time() - start < 0.3:\n        pass\n"
     )
     problem = replace(benchmark.problems[0], canonical_solution=f"{slow}    return x\n")
-    assert seconds_allowed(benchmark, [problem], Impatient())["Ours/0"] > BASE_S + 4 * 0.6  # it is called twice
+    assert cpu_seconds_allowed(benchmark, [problem], Impatient())["Ours/0"] > BASE_S + 4 * 0.6  # it is called twice
 
 
 def test_waiting_for_them_can_be_interrupted(benchmark: Benchmark, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,11 +57,11 @@ def test_waiting_for_them_can_be_interrupted(benchmark: Benchmark, monkeypatch: 
     monkeypatch.setattr(subprocess, "Popen", Popen)
     endless = [replace(problem, canonical_solution="    while True: pass\n") for problem in benchmark.problems]
     with pytest.raises(KeyboardInterrupt):
-        seconds_allowed(benchmark, [benchmark.problems[0], *endless[1:], *endless[1:]], Impatient(1))
+        cpu_seconds_allowed(benchmark, [benchmark.problems[0], *endless[1:], *endless[1:]], Impatient(1))
     assert children and all(child.returncode is not None for child in children)
 
 
 def test_one_that_fails_here_is_named(benchmark: Benchmark) -> None:
     wrong = replace(benchmark.problems[1], canonical_solution="    return nothing\n")
     with pytest.raises(EdgePhiError, match=r"Ours/1: its published solution does not pass.*NameError"):
-        seconds_allowed(benchmark, [wrong], Impatient())
+        cpu_seconds_allowed(benchmark, [wrong], Impatient())
