@@ -19,6 +19,7 @@ from edge_phi.evaluate.sandbox import Examination, Limits, Sandbox, isolation
 HONEST = Examination(
     "def f(x):\n    return x + [4] if isinstance(x, list) else x + 1\n", tests="assert f([3]) == [3, 4]"
 )
+MEMORY_BYTES = 512 << 20
 WRONG = Examination("def f(x):\n    return x\n", tests="assert f([3]) == [3, 4]")
 
 
@@ -113,15 +114,16 @@ def open_sandbox(world: World) -> Iterator[Callable[..., Sandbox]]:
 
 def check_holds(program: Hostile, sandbox: Sandbox, world: World) -> None:
     before = world.state()
-    limits = Limits(seconds=program.seconds, memory_bytes=512 << 20)
+    limits = Limits(seconds=program.seconds, memory_bytes=MEMORY_BYTES)
     verdict = sandbox.check(Examination(world.names + PRELUDE + program.source, program.tests), limits)
     assert verdict.outcome in program.outcomes, verdict
     assert verdict.detail.isprintable() and 0 < len(verdict.detail) <= 300
     assert descendants(sandbox) <= 4, "a process is left"  # the worker and its parent, an examiner, the next candidate
     assert world.state() == before
     assert world.visited() == []
-    assert sandbox.check(HONEST).outcome == "pass"
-    assert sandbox.check(WRONG).outcome == "fail"
+    limits = Limits(seconds=60, memory_bytes=MEMORY_BYTES)
+    assert sandbox.check(HONEST, limits).outcome == "pass"
+    assert sandbox.check(WRONG, limits).outcome == "fail"
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.name)

@@ -51,7 +51,7 @@ def be_examiner(seat: int, walls: Walls) -> NoReturn:
 def be_candidate(
     task: str, limits: dict[str, Any], walls: Walls, requests: int, replies: int, out: int, err: int
 ) -> NoReturn:
-    """Run the untrusted source that comes on `requests`."""
+    """Run the untrusted source that comes on `requests`, after the limit of its time, which only then is known."""
     code = 1
     try:
         if task == RUN:
@@ -60,6 +60,8 @@ def be_candidate(
         _close_all_but(requests, replies)
         walls.confine_candidate(limits)
         random.seed(_SEED)
+        last = wire.receive_json(requests, _MAX_JOB)
+        walls.limit_time(last["cpu_seconds"])
         wire.send(replies, _READY)
         if task == EXAMINE:
             Candidate(requests, replies).serve()
@@ -72,6 +74,7 @@ def be_candidate(
 
 def _result(job: dict[str, Any], requests: int, replies: int, printed: int, complained: int) -> dict[str, Any]:
     try:
+        wire.send_json(requests, {"cpu_seconds": job["limits"]["cpu_seconds"]})
         if wire.receive(replies) != _READY:
             raise wire.Closed
     except (wire.Closed, wire.Oversized):

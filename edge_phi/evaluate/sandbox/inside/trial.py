@@ -88,7 +88,7 @@ def _seccomp() -> str:
 def _limits() -> str:
     if not hasattr(os, "fork"):
         raise _Leaks("this system has none")
-    set_limits({"memory_bytes": _TRIAL_BYTES, "cpu_seconds": 10, "file_bytes": 0}, count_threads=False)
+    set_limits({"AS": _TRIAL_BYTES, "CPU": 10, "FSIZE": 0})
     try:
         bytearray(2 * _TRIAL_BYTES)
     except MemoryError:

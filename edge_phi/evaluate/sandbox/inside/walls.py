@@ -24,9 +24,9 @@ if sys.platform == "linux":
 NAMESPACES, LANDLOCK, SECCOMP = "namespaces", "landlock", "seccomp"
 
 _NOBODY = 65534
-_OPEN_FILES = 64
+_ALWAYS = {"NOFILE": 64, "CORE": 0, "MEMLOCK": 0, "MSGQUEUE": 0}
 _NULL = "/dev/null"
-EXAMINER_LIMITS = {"memory_bytes": 4 << 30, "cpu_seconds": 1 << 30, "file_bytes": 0, "threads": 1}
+_EXAMINER_LIMITS = {"memory_bytes": 4 << 30, "file_bytes": 0, "threads": 1}
 
 
 class Walls:
@@ -75,7 +75,7 @@ class Walls:
 
     def confine_examiner(self) -> None:
         """Take all from this process but reading Python's files, computing, and files that the worker hands to it."""
-        self._confine(EXAMINER_LIMITS, (), ("recvmsg", "sendto"))
+        self._confine(_EXAMINER_LIMITS, (), ("recvmsg", "sendto"))
 
     def confine_candidate(self, limits: dict[str, Any]) -> None:
         """Take all from this process but reading Python's files, computing, the pipes it has, and a folder.
@@ -88,6 +88,10 @@ class Walls:
             os.chdir(view.FOLDER)
         self._confine(limits, (view.FOLDER, _NULL) if self._namespaces else ())
 
+    def limit_time(self, cpu_seconds: int) -> None:
+        """Bound the CPU time that this process takes from its fork on."""
+        set_limits({"CPU": cpu_seconds})
+
     def kill_rest(self, candidate: int) -> None:
         """Kill what a candidate that has ended may have left; with namespaces the kernel has done so."""
         if not self._namespaces:
@@ -97,7 +101,9 @@ class Walls:
     def _confine(self, limits: dict[str, Any], writable: tuple[str, ...], calls: tuple[str, ...] = ()) -> None:
         if self._namespaces:
             kernel.unshare(kernel.CLONE_NEWUSER)  # where its threads are counted apart from everybody's
-        set_limits(limits, count_threads=self._namespaces)
+        set_limits({"AS": limits["memory_bytes"], "FSIZE": limits["file_bytes"], **_ALWAYS})
+        if self._namespaces:
+            set_limits({"NPROC": limits["threads"]})
         if self._landlock or self._seccomp:
             kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
         if self._landlock:
@@ -138,20 +144,9 @@ def enter_namespaces() -> None:
     kernel.unshare(others)
 
 
-def set_limits(limits: dict[str, Any], count_threads: bool) -> None:
-    """Resource limits (man 2 setrlimit), none of which can be raised again."""
-    wanted = {
-        "AS": limits["memory_bytes"],
-        "CPU": limits["cpu_seconds"],
-        "FSIZE": limits["file_bytes"],
-        "NOFILE": _OPEN_FILES,
-        "CORE": 0,
-        "MEMLOCK": 0,
-        "MSGQUEUE": 0,
-    }
-    if count_threads:
-        wanted["NPROC"] = limits["threads"]
-    for name, value in wanted.items():
+def set_limits(limits: dict[str, int]) -> None:
+    """Resource limits by the names of man 2 setrlimit, none of which can be raised again."""
+    for name, value in limits.items():
         kind = getattr(resource, f"RLIMIT_{name}", None)
         if kind is not None:
             hard = resource.getrlimit(kind)[1]
