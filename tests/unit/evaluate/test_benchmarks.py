@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import ast
+import gzip
+import json
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -91,6 +93,20 @@ READINGS: list[tuple[str, str, str, str]] = [
     ("humaneval-plus", "HumanEval/53", "def add(x, y):\n    return x + y + 1e-9", "fail"),
     ("humaneval-plus", "HumanEval/53", "def add(x, y):\n    return x + y", "pass"),
 ]
+
+
+def test_five_inputs_are_left_out_and_no_others(plus: dict[str, Any], evaluation_data: Path) -> None:
+    folder = evaluation_data / "eval" if (evaluation_data / "eval").is_dir() else evaluation_data
+    rows = map(json.loads, gzip.decompress((folder / "evalplus" / "MbppPlus.jsonl.gz").read_bytes()).splitlines())
+    left_out = {}
+    for row in rows:
+        tests = plus["mbpp-plus"]["MBPP/" + row["task_id"].rpartition("/")[2]].tests
+        loop = next(node for node in ast.parse(tests).body if isinstance(node, ast.For))
+        assert isinstance(loop.iter, ast.List)
+        kept = sum(len(part.elts) for part in loop.iter.elts if isinstance(part, (ast.List, ast.Tuple)))
+        if kept != len(row["base_input"]) + len(row["plus_input"]):
+            left_out[row["task_id"]] = len(row["base_input"]) + len(row["plus_input"]) - kept
+    assert left_out == {"Mbpp/255": 5}
 
 
 @pytest.fixture(scope="module")
