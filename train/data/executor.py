@@ -17,7 +17,7 @@ from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.logging import setup_default_logger
 
 
-class Tasks(PipelineStep):
+class Tasks(PipelineStep):  # type: ignore[misc]
     """A datatrove step that reads no documents: it does task number `rank`.
 
     Args:
@@ -63,7 +63,7 @@ def run_tasks(task: Callable[[int], None], number: int, *, workers: int, logs: P
         ).run()
 
 
-class _QuietExecutor(LocalPipelineExecutor):
+class _QuietExecutor(LocalPipelineExecutor):  # type: ignore[misc]
     """Logs to its files alone: what a terminal shows is for the command to say."""
 
     def _launch_run_for_rank(self, *arguments: Any, **more: Any) -> Any:

@@ -1,0 +1,1 @@
+"""Leaves out what is there already: exact copies and near-duplicates."""

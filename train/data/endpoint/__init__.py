@@ -1,0 +1,1 @@
+"""What a model behind an OpenAI-compatible endpoint writes: labels, textbooks, exercises."""
