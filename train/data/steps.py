@@ -173,6 +173,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return value
 
 
+def counts_of(shard: Path) -> Counts:
+    """What went into one shard of a step and came out, as its mark says.
+
+    Raises:
+        InvalidFile: no mark, or a damaged one.
+    """
+    return Counts(**_read_mark(shard)["counts"])
+
+
 def total(counts: Iterable[Counts]) -> Counts:
     """The sum of many counts."""
     result = Counts()
