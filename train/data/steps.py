@@ -6,6 +6,8 @@ A step reads the shards of one folder and writes as many files, under the same n
 00000.json      the mark that it is done: what went in and came out, and the hashes of both
 manifest.json   written last: the step, its settings, every shard's hash, and the counts of all
 
+Work whose input is not cut by size may write 00000_0001.parquet, 00000_0002.parquet, ... beside the first.
+
 A mark counts only while the settings and the input's hash are the same, so that a step killed at any moment and begun
 anew redoes what was not finished, no more, and ends with the bytes of an unbroken run. The tasks are run by datatrove's
 executors: local processes here; the same `tasks` go to its Slurm and Ray executors.
@@ -33,10 +35,12 @@ from edge_phi.lineage import sha256_of
 from .records import Record, columns_of, read_records, shards_of, write_records
 
 MANIFEST_FILE = "manifest.json"
+INPUTS_FOLDER = "inputs"  # lists of what is read, where a step's input is not shards
+_OURS = frozenset({"logs", INPUTS_FOLDER})
 Say = Callable[[str], None]
 # From records to the records that stay, counting why the others go. It may change and add to them.
 Transform = Callable[[Iterator[Record], "Counter[str]"], Iterator[Record]]
-# From one input file to one output file, returning what went in and came out.
+# From one input file to one output file and its further parts (`part_of`), returning what went in and came out.
 Work = Callable[[Path, Path], "Counts"]
 
 
@@ -126,16 +130,14 @@ def map_files(
     """
     from .executor import run_tasks
 
-    out.mkdir(parents=True, exist_ok=True)
-    _check_place(out, name)
+    check_place(out, name)
     key = hashlib.sha256(json.dumps([name, settings], sort_keys=True).encode()).hexdigest()
     targets = [out / f"{number:05}{suffix}" for number in range(len(files))]
     (out / MANIFEST_FILE).unlink(missing_ok=True)
-    for stale in {*out.glob(f"[0-9]*{suffix}"), *out.glob("[0-9]*.json")} - {
-        *targets,
-        *(target.with_suffix(".json") for target in targets),
-    }:
-        stale.unlink()
+    numbers = {target.stem for target in targets}
+    for stale in [*out.glob(f"[0-9]*{suffix}"), *out.glob("[0-9]*.json")]:
+        if stale.stem.partition("_")[0] not in numbers:
+            stale.unlink()
     todo = [(file, target) for file, target in zip(files, targets, strict=True) if not _is_done(file, target, key)]
     if len(todo) < len(files):
         say(f"{name}: {len(files) - len(todo)} of {len(files)} shards are done already")
@@ -147,11 +149,40 @@ def map_files(
         "step": name,
         "settings": dict(settings),
         "input": [mark["input"] for mark in marks],
-        "shards": {target.name: mark["output"] for target, mark in zip(targets, marks, strict=True)},
+        "shards": {shard: digest for mark in marks for shard, digest in mark["output"].items()},
         "counts": asdict(counts),
     }
     write_bytes(out / MANIFEST_FILE, json.dumps(manifest, indent=1, sort_keys=True).encode())
     return counts
+
+
+def part_of(target: Path, number: int) -> Path:
+    """Where work writes more of what is too large for its target; the target itself is part 0."""
+    return target.with_name(f"{target.stem}_{number:04}{target.suffix}") if number else target
+
+
+def check_place(out: Path, name: str) -> None:
+    """Make the folder of a step, if there is none.
+
+    Raises:
+        InvalidCall: it holds another step's files, or something else.
+        EdgePhiError: it cannot be made.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InvalidCall(f"{out}: no folder can be made there ({error.strerror}): choose another") from error
+    path = out / MANIFEST_FILE
+    strangers = [entry.name for entry in out.iterdir() if entry.name not in _OURS and not entry.name.startswith(".")]
+    if path.is_file():
+        try:
+            other = json.loads(path.read_bytes()).get("step")
+        except (OSError, ValueError, AttributeError):
+            other = None
+        if other not in (name, None):
+            raise InvalidCall(f"{out}: holds what step {other!r} made: choose another folder for {name!r}")
+    elif not all(entry[:5].isdigit() for entry in strangers):
+        raise InvalidCall(f"{out}: is there and holds no shards: choose another folder")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -242,8 +273,11 @@ class _MarkedWork:
     def __call__(self, rank: int) -> None:
         file, target = self.files[rank]
         target.with_suffix(".json").unlink(missing_ok=True)
+        for part in _parts(target)[1:]:
+            part.unlink()
         counts = self.work(file, target)
-        mark = {"key": self.key, "input": sha256_of(file), "output": sha256_of(target), "counts": asdict(counts)}
+        output = {part.name: sha256_of(part) for part in _parts(target)}
+        mark = {"key": self.key, "input": sha256_of(file), "output": output, "counts": asdict(counts)}
         write_bytes(target.with_suffix(".json"), json.dumps(mark, sort_keys=True).encode())
 
 
@@ -252,9 +286,13 @@ def _is_done(file: Path, target: Path, key: str) -> bool:
         mark = _read_mark(target)
     except EdgePhiError:
         return False
-    if mark["key"] != key or not target.is_file():
+    if mark["key"] != key or mark["input"] != sha256_of(file) or not target.is_file():
         return False
-    return bool(mark["input"] == sha256_of(file) and mark["output"] == sha256_of(target))
+    return bool(mark["output"] == {part.name: sha256_of(part) for part in _parts(target)})
+
+
+def _parts(target: Path) -> list[Path]:
+    return [target, *sorted(target.parent.glob(f"{target.stem}_*{target.suffix}"))]
 
 
 def _read_mark(target: Path) -> dict[str, Any]:
@@ -265,20 +303,6 @@ def _read_mark(target: Path) -> dict[str, Any]:
         return {"key": mark["key"], "input": mark["input"], "output": mark["output"], "counts": mark["counts"]}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InvalidFile(f"{path}: missing or damaged ({error!r}): run the step again") from error
-
-
-def _check_place(out: Path, name: str) -> None:
-    path = out / MANIFEST_FILE
-    strangers = [entry.name for entry in out.iterdir() if entry.name != "logs" and not entry.name.startswith(".")]
-    if path.is_file():
-        try:
-            other = json.loads(path.read_bytes()).get("step")
-        except (OSError, ValueError, AttributeError):
-            other = None
-        if other not in (name, None):
-            raise InvalidCall(f"{out}: holds what step {other!r} made: choose another folder for {name!r}")
-    elif not all(entry[:5].isdigit() for entry in strangers):
-        raise InvalidCall(f"{out}: is there and holds no shards: choose another folder")
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from edge_phi.errors import EdgePhiError, InvalidCall, InvalidFile
 from edge_phi.train.data.records import Record, read_records, shards_of, write_records
-from edge_phi.train.data.steps import Step, read_manifest, run_step
+from edge_phi.train.data.steps import Counting, Counts, Step, map_files, part_of, read_manifest, run_step
 
 
 def record(number: int, text: str = "") -> Record:
@@ -216,3 +216,30 @@ def test_a_mark_is_no_proof_of_another_settings_work(tmp_path: Path) -> None:
     changed = Step("keep-even", {"of": 3}, keep_even)
     run_step(changed, source, tmp_path / "out", workers=1, say=lambda _: None)
     assert json.loads((tmp_path / "out" / "00000.json").read_text())["key"] != key
+
+
+def cut_in_parts(file: Path, target: Path) -> Counts:
+    counting = Counting()
+    for number, character in enumerate(file.read_text()):
+        write_records(part_of(target, number), [record(number, character * 9)], {}, seen=counting.leave)
+    return counting.counts
+
+
+def test_what_is_too_large_for_one_shard_becomes_several(tmp_path: Path) -> None:
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file, text in zip(files, ["xyz", "u"], strict=True):
+        file.write_text(text)
+    out = tmp_path / "out"
+    quiet = {"workers": 1, "say": lambda _: None}
+    counts = map_files("cut", {}, files, out, cut_in_parts, **quiet)
+    names = ["00000.parquet", "00000_0001.parquet", "00000_0002.parquet", "00001.parquet"]
+    assert [shard.name for shard in shards_of(out)] == names == list(read_manifest(out)["shards"])
+    assert [each.text[0] for shard in shards_of(out) for each in read_records(shard)] == list("xyzu")
+    assert counts.records_out == 4
+    whole = contents(out)
+    (out / names[2]).unlink()  # no longer what the mark says
+    map_files("cut", {}, files, out, cut_in_parts, **quiet)
+    assert contents(out) == whole
+    files[0].write_text("xy")
+    map_files("cut", {}, files[:1], out, cut_in_parts, **quiet)
+    assert [shard.name for shard in shards_of(out)] == names[:2]
