@@ -12,10 +12,12 @@ import typer
 from edge_phi.errors import InvalidCall
 
 from .collect import collect, standard_library, text_folder, write_documents
+from .endpoint.cli import app as endpoint
 from .exercises.cli import exercises
 
 app = typer.Typer(help="Collect documents, generate exercises, and pack both to train on.", no_args_is_help=True)
 app.command()(exercises)
+app.add_typer(endpoint)
 
 
 @app.command("collect")
