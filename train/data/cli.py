@@ -13,8 +13,8 @@ from edge_phi.errors import InvalidCall
 
 from .collect import collect, standard_library, text_folder, write_documents
 from .decontaminate.cli import decontaminate
-from .endpoint.cli import app as endpoint
 from .deduplicate.cli import dedup
+from .endpoint.cli import app as endpoint
 from .exercises.cli import exercises
 
 app = typer.Typer(help="Collect documents, generate exercises, and pack both to train on.", no_args_is_help=True)
