@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from edge_phi.checkpoint import WEIGHTS_FILE, open_checkpoint
+from edge_phi.checkpoint import WEIGHTS_FILE, open_checkpoint, weights_files
 from edge_phi.errors import EdgePhiError, InvalidCall
 from edge_phi.lineage import lineage_path, trace, write_lineage
+from edge_phi.safetensors_files import refuse_pickles
 from edge_phi.store import Model, find_model, user_folder
 
 SHIPPED = ("onnx:float32", "onnx:int4", "gguf:f16", "gguf:q8_0", "gguf:q4_k_m", "gguf:q4_0")  # what `all` means
@@ -34,7 +35,9 @@ def convert(
     forms = _forms(to)
     found = find_model(model)
     checkpoint = _checkpoint_folder(found)
-    open_checkpoint(checkpoint)  # a damaged one ends here, before anything is made
+    opened = open_checkpoint(checkpoint)  # a damaged one ends here, before anything is made
+    for note in opened.notes:
+        print(note, file=sys.stderr, flush=True)
     if out is None:
         out = checkpoint if checkpoint == Path(model) else user_folder() / found.name
     try:
@@ -70,6 +73,7 @@ def _checkpoint_folder(model: Model) -> Path:
     for artifact in model.artifacts:
         if artifact.format == "safetensors":
             return artifact.path
+    refuse_pickles(model.folder)
     raise InvalidCall(f"{model.name}: {model.folder} holds no {WEIGHTS_FILE} to convert from")
 
 
@@ -99,7 +103,8 @@ def _make(form: str, name: str, checkpoint: Path, out: Path) -> Path:
     if artifact.is_dir():
         files = [file for file in artifact.rglob("*") if file.is_file()]
     else:
-        files = [artifact, out / WEIGHTS_FILE] if form == "onnx:float32" else [artifact]
+        weights = weights_files(checkpoint) if form == "onnx:float32" else []
+        files = [artifact, *(out / name for name in weights)]
     lineage = trace(files, checkpoint, form=form, arguments=arguments, packages=packages, beside=out)
     write_lineage(lineage, artifact)
     return artifact

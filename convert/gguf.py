@@ -143,14 +143,15 @@ def _tensors(gguf: Any, checkpoint: Checkpoint, quant: str) -> Iterator[_Tensor]
 
 def _reader(checkpoint: Checkpoint, names: list[str], dtype: np.dtype[Any]) -> Callable[[], npt.NDArray[Any]]:
     def read() -> npt.NDArray[Any]:
-        with np.errstate(over="ignore"):  # checked below
-            values = np.concatenate([checkpoint.tensor(name) for name in names]).astype(dtype)
-        if not np.isfinite(values).all():
-            raise EdgePhiError(
-                f"{checkpoint.weights_path}: {names[0]} holds a value that is not finite in "
-                f"{'float16: convert to f32' if dtype.itemsize == 2 else 'float32: get the model again'}"
-            )
-        return values
+        parts = []
+        for name in names:
+            with np.errstate(over="ignore"):  # checked below
+                parts.append(checkpoint.tensor(name).astype(dtype, copy=False))
+            if dtype.itemsize == 2 and not np.isfinite(parts[-1]).all():
+                raise EdgePhiError(
+                    f"{checkpoint.path_of(name)}: {name} holds a value that is not finite in float16: convert to f32"
+                )
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     return read
 

@@ -8,14 +8,13 @@ The graph's interface is the usual one (input_ids, attention_mask, past_key_valu
 present.N.key/value), for one sequence or several of equal length. One more input, `logits_from`, may be left out: it
 says from which position on logits are wanted, and the last layer's MLP and the output head are spared the rest.
 
-float32: the graph names bytes of the checkpoint's own `model.safetensors` as its weights and casts them, which ONNX
-Runtime does once, while loading. int4: `model.onnx.data` holds every product's weights in blocks (`edge_phi.blocks`).
+float32: the graph names bytes of the checkpoint's own `model.safetensors`, or shards, as its weights and casts them,
+which ONNX Runtime does once, while loading. int4: `model.onnx.data` holds every product's weights in blocks
+(`edge_phi.blocks`).
 """
 
 from __future__ import annotations
 
-import filecmp
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -24,9 +23,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_phi import blocks
-from edge_phi.atomic import atomic_file, atomic_folder, write_bytes
-from edge_phi.checkpoint import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, Checkpoint, PhiConfig, open_checkpoint
-from edge_phi.errors import EdgePhiError, InvalidCall, InvalidFile, MissingExtra
+from edge_phi.atomic import atomic_folder, write_bytes
+from edge_phi.checkpoint import Checkpoint, PhiConfig, open_checkpoint
+from edge_phi.errors import InvalidCall, MissingExtra
+
+from .onnx_folder import BESIDE, copy_beside, copy_weights, refuse_links
 
 try:
     import onnx
@@ -38,7 +39,6 @@ QUANTS = ("float32", "int4")
 
 _GRAPH_FILE = "model.onnx"
 _DATA_FILE = "model.onnx.data"
-_BESIDE = (CONFIG_FILE, TOKENIZER_FILE, "tokenizer_config.json", "generation_config.json")
 _FUSED = "com.microsoft"
 _OPSETS = (("", 17), (_FUSED, 1))
 _IR_VERSION = 8  # the one that came with opset 17
@@ -54,7 +54,7 @@ def export_onnx(checkpoint_folder: Path, quant: str, out_folder: Path) -> None:
     """Write a checkpoint as an ONNX folder: model.onnx, its weights, config.json and the tokenizer.
 
     Args:
-        checkpoint_folder: config.json, model.safetensors and tokenizer.json.
+        checkpoint_folder: config.json, model.safetensors or its shards, and tokenizer.json.
         quant: "float32" or "int4".
         out_folder: int4 replaces it whole, if it holds nothing but an earlier export. float32 adds to it, and to the
             checkpoint's own folder only model.onnx; elsewhere the weights are copied (a hard link would be cheaper,
@@ -68,7 +68,6 @@ def export_onnx(checkpoint_folder: Path, quant: str, out_folder: Path) -> None:
     if quant not in QUANTS:
         raise InvalidCall(f"ONNX has no form {quant!r} here: choose {' or '.join(QUANTS)}")
     checkpoint = open_checkpoint(checkpoint_folder)
-    _refuse_nonfinite(checkpoint)
     out = Path(out_folder).resolve()
     if out.exists() and not out.is_dir():
         raise InvalidCall(f"{out}: is a file: an ONNX export is a folder, give another name")
@@ -80,61 +79,27 @@ def export_onnx(checkpoint_folder: Path, quant: str, out_folder: Path) -> None:
 
 def _export_float32(checkpoint: Checkpoint, out: Path) -> None:
     """model.onnx comes last: a folder that has it has all it needs."""
-    here = checkpoint.folder.resolve()
-    if out == here:
-        if checkpoint.weights_path.resolve().parent != here:
-            raise InvalidCall(
-                f"{checkpoint.weights_path}: a link to another folder, which ONNX Runtime refuses to follow: "
-                "export to another folder"
-            )
+    for name in checkpoint.config.tensor_shapes():
+        checkpoint.tensor(name)  # refused here if it is not finite: nothing else would look at its values
+    if out == checkpoint.folder.resolve():
+        refuse_links(checkpoint)
     else:
-        copy = out / WEIGHTS_FILE
-        if not copy.exists():
-            _make_folder(out)
-            _copy(checkpoint.weights_path, copy)
-        elif not filecmp.cmp(checkpoint.weights_path, copy, shallow=False):
-            raise InvalidCall(f"{copy}: another model's weights: export to another folder")
-        _copy_beside(checkpoint, out)
+        copy_weights(checkpoint, out)
+        copy_beside(checkpoint, out)
     model = _model(checkpoint.config, _StoredWeights(checkpoint))
     write_bytes(out / _GRAPH_FILE, model.SerializeToString(deterministic=True))
 
 
 def _export_int4(checkpoint: Checkpoint, out: Path) -> None:
     if out.exists():
-        foreign = sorted(path.name for path in out.iterdir() if path.name not in (_GRAPH_FILE, _DATA_FILE, *_BESIDE))
+        foreign = sorted(path.name for path in out.iterdir() if path.name not in (_GRAPH_FILE, _DATA_FILE, *BESIDE))
         if foreign:
             raise InvalidCall(f"{out}: holds {foreign[0]}, which is no part of an int4 export: give another folder")
     with atomic_folder(out) as folder:
         with (folder / _DATA_FILE).open("wb") as data:
             model = _model(checkpoint.config, _BlockWeights(checkpoint, data))
         (folder / _GRAPH_FILE).write_bytes(model.SerializeToString(deterministic=True))
-        _copy_beside(checkpoint, folder)
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EdgePhiError(f"{folder}: cannot be made ({error.strerror}): choose another folder") from error
-
-
-def _copy_beside(checkpoint: Checkpoint, out: Path) -> None:
-    for name in _BESIDE:
-        if (checkpoint.folder / name).is_file():
-            _copy(checkpoint.folder / name, out / name)
-
-
-def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as file, atomic_file(target) as copy:
-        shutil.copyfileobj(file, copy, 2**22)
-
-
-def _refuse_nonfinite(checkpoint: Checkpoint) -> None:
-    for name in checkpoint.config.tensor_shapes():
-        if not np.isfinite(checkpoint.tensor(name)).all():
-            raise InvalidFile(
-                f"{checkpoint.weights_path}: tensor {name} holds values that are not finite: the model is broken"
-            )
+        copy_beside(checkpoint, folder)
 
 
 class _Graph:
@@ -190,7 +155,7 @@ class _Weights(Protocol):
 
 
 class _StoredWeights:
-    """float32: each tensor stays where it lies in model.safetensors; casts and transpositions fold at load."""
+    """float32: each tensor stays where it lies in the checkpoint's files; casts and transpositions fold at load."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._tensors = checkpoint.tensors
@@ -221,7 +186,7 @@ class _StoredWeights:
 
     def _stored(self, graph: _Graph, tensor: str) -> str:
         at = self._tensors[tensor]
-        return graph.stored(tensor, _STORED_TYPES[at.dtype], at.shape, WEIGHTS_FILE, at.offset, at.nbytes)
+        return graph.stored(tensor, _STORED_TYPES[at.dtype], at.shape, at.file, at.offset, at.nbytes)
 
     def _float32(self, graph: _Graph, tensor: str) -> str:
         stored = self._stored(graph, tensor)

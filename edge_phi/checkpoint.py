@@ -1,7 +1,8 @@
-"""The folder a trained model lives in: config.json, model.safetensors, tokenizer.json, lineage.json.
+"""The folder a trained model lives in: config.json, model.safetensors or its shards, tokenizer.json, lineage.json.
 
-The reader trusts nothing: sizes, offsets and shapes are checked against the file before a byte is used. Weights are
-memory-mapped, so that a converter streams them, and a graph may point at their bytes instead of copying them.
+The reader trusts nothing: sizes, offsets and shapes are checked against the files before a byte is used. Weights are
+memory-mapped one tensor at a time, so that a converter streams them, and a graph may point at their bytes instead of
+copying them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,29 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import InvalidCall, InvalidFile
+from .safetensors_files import INDEX_FILE, WEIGHTS_FILE, StoredTensor, has_weights, read_tensors, weights_files
 
-WEIGHTS_FILE = "model.safetensors"
+__all__ = [
+    "CONFIG_FILE",
+    "INDEX_FILE",
+    "LINEAGE_FILE",
+    "TOKENIZER_FILE",
+    "WEIGHTS_FILE",
+    "Checkpoint",
+    "PhiConfig",
+    "StoredTensor",
+    "has_weights",
+    "open_checkpoint",
+    "read_config",
+    "weights_files",
+]
+
 CONFIG_FILE = "config.json"
 TOKENIZER_FILE = "tokenizer.json"
 LINEAGE_FILE = "lineage.json"
 
-_BYTES_PER_ELEMENT = {"F32": 4, "F16": 2, "BF16": 2}
-_MAX_HEADER_BYTES = 64 * 2**20
+_PHI_END_OF_TEXT = 50256  # of the tokenizer of phi-1, phi-1.5 and phi-2
+_PHI_WORDS = 51_200
 
 
 @dataclass(frozen=True)
@@ -40,7 +55,7 @@ class PhiConfig:
     partial_rotary_factor: float = 0.5
     rope_theta: float = 10_000.0
     layer_norm_eps: float = 1e-5
-    eos_token_id: int = 50256
+    eos_token_id: int = _PHI_END_OF_TEXT
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers",
@@ -52,10 +67,13 @@ class PhiConfig:
             raise InvalidFile(
                 f"hidden_size {self.hidden_size} is not a multiple of num_attention_heads {self.num_attention_heads}"
             )
-        if not 0 < self.partial_rotary_factor <= 1 or self.rotary_dim % 2:
+        if not 0 < self.partial_rotary_factor <= 1 or self.rotary_dim % 2 or not self.rotary_dim:
             raise InvalidFile(
                 f"partial_rotary_factor {self.partial_rotary_factor} gives no even rotary width of {self.head_dim}"
             )
+        for name in ("rope_theta", "layer_norm_eps"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise InvalidFile(f"{name} is {getattr(self, name)}: it must be a number above 0")
 
     @property
     def head_dim(self) -> int:
@@ -100,25 +118,22 @@ class PhiConfig:
             InvalidFile: another architecture, an unsupported variant, or a missing or impossible number.
         """
         if config.get("model_type") != "phi":
-            raise InvalidFile(f"model_type is {config.get('model_type')!r}: only 'phi' (phi-1, 1.5, 2) is supported")
+            raise InvalidFile(
+                f"model_type is {_short(config.get('model_type'))}: only 'phi' (phi-1, 1.5, 2) is supported"
+            )
         heads = config.get("num_attention_heads")
         for key, supported in (
+            ("architectures", (["PhiForCausalLM"], None)),
+            ("quantization_config", (None,)),
             ("qk_layernorm", (False, None)),
             ("tie_word_embeddings", (False, None)),
             ("hidden_act", ("gelu_new", None)),
             ("num_key_value_heads", (heads, None)),
-            ("rope_scaling", (None,)),
         ):
             if config.get(key) not in supported:
-                raise InvalidFile(f"{key} is {config[key]!r}: only {supported[0]!r} is supported")
-        # Phi's early published configs say bos=1, eos=2, ids that mean something else in their own tokenizer: a reader
-        # that believes them never stops.
-        eos = config.get("eos_token_id")
-        if eos is None or (eos == 2 and config.get("vocab_size") == 51_200):
-            eos = 50256
-        # transformers 5 nests the rotary parameters.
-        rotary = config.get("rope_parameters") or {}
+                raise InvalidFile(f"{key} is {_short(config[key])}: only {supported[0]!r} is supported")
         try:
+            rotary = _rotary(config)
             return cls(
                 vocab_size=config["vocab_size"],
                 hidden_size=config["hidden_size"],
@@ -126,12 +141,10 @@ class PhiConfig:
                 num_hidden_layers=config["num_hidden_layers"],
                 num_attention_heads=config["num_attention_heads"],
                 max_position_embeddings=config.get("max_position_embeddings", 2048),
-                partial_rotary_factor=float(
-                    config.get("partial_rotary_factor", rotary.get("partial_rotary_factor", 0.5))
-                ),
-                rope_theta=float(config.get("rope_theta", rotary.get("rope_theta", 10_000.0))),
+                partial_rotary_factor=float(rotary["partial_rotary_factor"]),
+                rope_theta=float(rotary["rope_theta"]),
                 layer_norm_eps=float(config.get("layer_norm_eps", 1e-5)),
-                eos_token_id=int(eos),
+                eos_token_id=_end_of_text(config),
             )
         except KeyError as error:
             raise InvalidFile(f"{error.args[0]} is missing") from error
@@ -166,44 +179,48 @@ class PhiConfig:
 
 
 @dataclass(frozen=True)
-class StoredTensor:
-    """Where one tensor's bytes lie in `model.safetensors`."""
-
-    dtype: str  # F32, F16 or BF16
-    shape: tuple[int, ...]
-    offset: int  # bytes from the start of the file
-    nbytes: int
-
-
-@dataclass(frozen=True)
 class Checkpoint:
     """A checked checkpoint folder; `tensor` reads its weights."""
 
     folder: Path
     config: PhiConfig
     tensors: dict[str, StoredTensor]
-
-    @property
-    def weights_path(self) -> Path:
-        """The `model.safetensors` of this folder."""
-        return self.folder / WEIGHTS_FILE
+    notes: tuple[str, ...] = ()  # what was read other than it is written, one line each
 
     @property
     def dtype(self) -> str:
         """The weights' stored type (that of the embedding): F32, F16 or BF16."""
         return self.tensors["model.embed_tokens.weight"].dtype
 
-    def tensor(self, name: str) -> npt.NDArray[np.float32]:
-        """One weight as float32, shape as in `PhiConfig.tensor_shapes`; lossless from F16 and BF16."""
-        stored = self.tensors[name]
-        raw = self._bytes[stored.offset : stored.offset + stored.nbytes]
-        if stored.dtype == "BF16":  # the upper half of a float32
-            return (raw.view("<u2").astype(np.uint32) << 16).view(np.float32).reshape(stored.shape)
-        return raw.view("<f4" if stored.dtype == "F32" else "<f2").astype(np.float32).reshape(stored.shape)
+    def path_of(self, name: str) -> Path:
+        """The file that holds a weight."""
+        return self.folder / self.tensors[name].file
 
-    @cached_property
-    def _bytes(self) -> npt.NDArray[np.uint8]:
-        return np.memmap(self.weights_path, dtype=np.uint8, mode="r")
+    def tensor(self, name: str) -> npt.NDArray[np.float32]:
+        """One weight as float32, shape as in `PhiConfig.tensor_shapes`; lossless from F16 and BF16.
+
+        The file is mapped only while this reads it, so what was read does not count as this process's memory.
+
+        Raises:
+            InvalidFile: a value is not a finite number, or the file has become shorter.
+        """
+        stored = self.tensors[name]
+        type_ = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[stored.dtype]
+        try:
+            raw = np.memmap(self.path_of(name), dtype=type_, mode="r", offset=stored.offset, shape=stored.shape)
+        except (OSError, ValueError) as error:
+            raise InvalidFile(f"{self.path_of(name)}: changed since it was opened ({error}): try again") from error
+        if stored.dtype == "BF16":  # the upper half of a float32
+            bits = raw.astype(np.uint32)
+            bits <<= 16
+            values: npt.NDArray[np.float32] = np.asarray(bits).view(np.float32)
+        else:
+            values = np.asarray(raw.astype(np.float32))
+        if not (np.isfinite(values.min()) and np.isfinite(values.max())):  # both are NaN where one value is
+            raise InvalidFile(
+                f"{self.path_of(name)}: tensor {name} holds values that are not finite: the model is broken"
+            )
+        return values
 
 
 def open_checkpoint(folder: str | Path) -> Checkpoint:
@@ -211,27 +228,28 @@ def open_checkpoint(folder: str | Path) -> Checkpoint:
 
     Raises:
         InvalidCall: the folder is not there or holds no checkpoint.
-        InvalidFile: config.json or model.safetensors is damaged, truncated, or of another architecture.
+        InvalidFile: config.json or a file of weights is damaged, truncated, pickled, or of another architecture.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InvalidCall(f"{folder}: no such folder: give the folder that holds config.json and {WEIGHTS_FILE}")
+        raise InvalidCall(f"{folder}: no such folder: give the folder that holds {CONFIG_FILE} and the weights")
     config = read_config(folder)
-    weights = folder / WEIGHTS_FILE
-    if not weights.is_file():
-        pickled = sorted(folder.glob("*.bin")) + sorted(folder.glob("*.pt"))
-        if pickled:
-            raise InvalidFile(f"{pickled[0]}: pickled weights can run code and are not read: save as {WEIGHTS_FILE}")
-        raise InvalidCall(f"{folder}: {WEIGHTS_FILE} is missing: give the folder of a trained model")
-    tensors = _read_safetensors_header(weights)
+    tensors = read_tensors(folder)
+    weights = folder / weights_files(folder)[0]
+    if config.num_hidden_layers > len(tensors):
+        raise InvalidFile(
+            f"{weights}: {len(tensors)} tensors, {CONFIG_FILE} says {config.num_hidden_layers} layers: "
+            "the checkpoint is incomplete, get it again"
+        )
     for name, shape in config.tensor_shapes().items():
         if name not in tensors:
             raise InvalidFile(f"{weights}: tensor {name} is missing: the checkpoint is incomplete, get it again")
         if tensors[name].shape != shape:
             raise InvalidFile(
-                f"{weights}: tensor {name} has shape {list(tensors[name].shape)}, {CONFIG_FILE} says {list(shape)}"
+                f"{folder / tensors[name].file}: tensor {name} has shape {list(tensors[name].shape)}, "
+                f"{CONFIG_FILE} says {list(shape)}"
             )
-    return Checkpoint(folder, config, tensors)
+    return Checkpoint(folder, config, tensors, _notes(folder / CONFIG_FILE, config))
 
 
 def read_config(folder: str | Path) -> PhiConfig:
@@ -242,44 +260,56 @@ def read_config(folder: str | Path) -> PhiConfig:
         InvalidFile: it is not a Phi configuration.
     """
     path = Path(folder) / CONFIG_FILE
+    config = _read_json(path)
     try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise InvalidCall(f"{path}: {error.strerror}: give the folder of a trained model") from error
-    try:
-        config = json.loads(raw)
-        if not isinstance(config, dict):
-            raise InvalidFile("it holds no JSON object")
         return PhiConfig.from_json(config)
-    except (ValueError, RecursionError) as error:
-        raise InvalidFile(f"{path}: not readable as JSON ({error}): get the model again") from error
     except InvalidFile as error:
         raise InvalidFile(f"{path}: {error}") from error
 
 
-def _read_safetensors_header(path: Path) -> dict[str, StoredTensor]:
-    """The format is 8 bytes of header length, a JSON header, then the tensors: huggingface.co/docs/safetensors."""
-    damaged = f"{path}: damaged or truncated"
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > min(size - 8, _MAX_HEADER_BYTES):
-            raise InvalidFile(f"{damaged} (header of {length} bytes in a file of {size}): get the model again")
-        raw = file.read(length)
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        header = json.loads(raw)
-        entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-        tensors = {}
-        for name, entry in entries.items():
-            begin, end = (int(value) for value in entry["data_offsets"])
-            shape = tuple(int(value) for value in entry["shape"])
-            dtype = str(entry["dtype"])
-            if dtype not in _BYTES_PER_ELEMENT:
-                raise InvalidFile(f"{path}: tensor {name} is {dtype}: only F32, F16 and BF16 are supported")
-            nbytes = math.prod(shape) * _BYTES_PER_ELEMENT[dtype]
-            if min(shape, default=0) < 0 or begin < 0 or end - begin != nbytes or 8 + length + end > size:
-                raise InvalidFile(f"{damaged} (tensor {name} lies outside the file): get the model again")
-            tensors[name] = StoredTensor(dtype, shape, 8 + length + begin, nbytes)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InvalidFile(f"{damaged} (its header is not valid: {error}): get the model again") from error
-    return tensors
+        config = json.loads(path.read_bytes())
+    except OSError as error:
+        raise InvalidCall(f"{path}: {error.strerror}: give the folder of a trained model") from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidFile(f"{path}: not readable as JSON ({error}): get the model again") from error
+    if not isinstance(config, dict):
+        raise InvalidFile(f"{path}: it holds no JSON object: get the model again")
+    return config
+
+
+def _notes(path: Path, config: PhiConfig) -> tuple[str, ...]:
+    said = _read_json(path).get("eos_token_id")
+    if said in (config.eos_token_id, [config.eos_token_id]):
+        return ()
+    given = "eos_token_id is not given" if said is None else f"eos_token_id {said} is that of early Phi configurations"
+    return (f"{path}: {given}, its tokenizer ends texts with {config.eos_token_id}, which is used instead",)
+
+
+def _end_of_text(config: dict[str, Any]) -> int:
+    # Phi's early published configs say bos=1, eos=2, ids that mean something else in their own tokenizer: a reader that
+    # believes them never stops. Later ones of phi-1 and phi-1.5 say nothing.
+    eos, words = config.get("eos_token_id"), config["vocab_size"]
+    if isinstance(eos, list) and len(eos) == 1:
+        eos = eos[0]
+    if words == _PHI_WORDS and eos in (None, 2):
+        return _PHI_END_OF_TEXT
+    if type(eos) is not int or not 0 <= eos < words:
+        raise InvalidFile(f"eos_token_id is {_short(eos)}: it must be one of the {words} ids of the vocabulary")
+    return eos
+
+
+def _rotary(config: dict[str, Any]) -> dict[str, Any]:
+    """Rotary parameters by name. transformers 5 nests them, and what is nested counts there before what is not."""
+    nested = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if not isinstance(nested, dict):
+        raise InvalidFile(f"rope_parameters is {_short(nested)}: it must be a JSON object")
+    kind = nested.get("rope_type", nested.get("type", "default"))
+    if kind != "default":
+        raise InvalidFile(f"rope_type is {_short(kind)}: only 'default' is supported")
+    return {"partial_rotary_factor": 0.5, "rope_theta": 10_000.0, **config, **nested}
+
+
+def _short(value: object) -> str:
+    return repr(value)[:80]

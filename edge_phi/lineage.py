@@ -52,7 +52,12 @@ def trace(
         packages: installed packages whose versions decide the result.
         beside: the folder the lineage file will be in; `files` are named as seen from it.
     """
-    names = (checkpoint.WEIGHTS_FILE, checkpoint.CONFIG_FILE, checkpoint.TOKENIZER_FILE, checkpoint.LINEAGE_FILE)
+    names = (
+        *checkpoint.weights_files(checkpoint_folder),
+        checkpoint.CONFIG_FILE,
+        checkpoint.TOKENIZER_FILE,
+        checkpoint.LINEAGE_FILE,
+    )
     source = {name: sha256_of(checkpoint_folder / name) for name in names if (checkpoint_folder / name).is_file()}
     return Lineage(
         form=form,

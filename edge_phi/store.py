@@ -2,7 +2,8 @@
 
 A model folder holds a checkpoint and beside it what was converted from it:
 
-    config.json model.safetensors tokenizer.json lineage.json    the checkpoint: float32 through PyTorch
+    config.json model.safetensors tokenizer.json lineage.json    the checkpoint: float32 through PyTorch; the weights
+                                                                 may be shards under model.safetensors.index.json
     model.onnx                                                   float32 through ONNX Runtime, same weights file
     onnx-int4/model.onnx ...                                     int4 through ONNX Runtime
     NAME.q4_0.gguf, NAME.f16.gguf ...                            llama.cpp
@@ -24,6 +25,7 @@ import platformdirs
 
 from . import checkpoint
 from .errors import InvalidCall
+from .safetensors_files import refuse_pickles
 
 if TYPE_CHECKING:
     from .tokenizer import Tokenizer
@@ -58,12 +60,17 @@ class Artifact:
 
     @property
     def file_bytes(self) -> int:
-        """Size on disk in bytes of what this form needs to run, tokenizer and configuration left out."""
+        """Size on disk in bytes of what this form needs to run, tokenizer and configuration left out.
+
+        Raises:
+            InvalidFile: the weights are in shards, and their index is damaged or one is missing.
+        """
         if self.format == "gguf":
             return self.path.stat().st_size
         if self.format == "safetensors" or self.quant == "float32":
-            names = [checkpoint.WEIGHTS_FILE] + (["model.onnx"] if self.format == "onnx" else [])
-            return sum((self.path / name).stat().st_size for name in names if (self.path / name).exists())
+            names = checkpoint.weights_files(self.path) if checkpoint.has_weights(self.path) else []
+            names += ["model.onnx"] if self.format == "onnx" else []
+            return sum((self.path / name).stat().st_size for name in names)
         return sum(file.stat().st_size for file in self.path.glob("model.onnx*"))
 
 
@@ -141,6 +148,7 @@ def find_model(name: str | Path = DEFAULT_MODEL) -> Model:
 
     Raises:
         InvalidCall: there is no such model; names the nearest one.
+        InvalidFile: the folder at that path holds pickled weights and no others.
     """
     path = Path(name)
     if path.suffix.lower() == ".gguf" or path.is_dir() or len(path.parts) > 1:
@@ -175,6 +183,7 @@ def _model_at(path: Path) -> Model:
     name = path.resolve().name if path.is_dir() else _GGUF_NAME.sub("", path.name)
     artifacts = tuple(_artifacts(name, [path])) if path.is_dir() else (_gguf_artifact(name, path, folder),)
     if not artifacts:
+        refuse_pickles(path)
         raise InvalidCall(f"{path}: holds no model: expected {checkpoint.WEIGHTS_FILE}, model.onnx or a .gguf file")
     return Model(name, folder, artifacts)
 
@@ -192,7 +201,7 @@ def _artifacts(name: str, folders: list[Path], home: Path | None = None) -> list
     for folder in folders:
         tokenizer_folder = folder if (folder / checkpoint.TOKENIZER_FILE).is_file() or home is None else home
         here: list[Artifact] = []
-        if (folder / checkpoint.WEIGHTS_FILE).is_file():
+        if checkpoint.has_weights(folder):
             here.append(Artifact(name, "safetensors", "float32", folder, folder))
         if (folder / "model.onnx").is_file():
             here.append(Artifact(name, "onnx", _onnx_quant(folder), folder, folder))

@@ -70,6 +70,23 @@ def write_tiny_checkpoint(folder: Path, *, layers: int = 2, seed: int = 0, dtype
     return folder
 
 
+def write_sharded(folder: Path, count: int) -> None:
+    """Replace the model.safetensors of a float32 checkpoint by shards and an index, as transformers writes."""
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    (folder / "model.safetensors").unlink()
+    names = list(weights)
+    places = {}
+    for number in range(count):
+        shard = f"model-{number + 1:05}-of-{count:05}.safetensors"
+        part = names[number * len(names) // count : (number + 1) * len(names) // count]
+        save_file({name: weights[name] for name in part}, folder / shard, metadata={"format": "pt"})
+        places.update(dict.fromkeys(part, shard))
+    index = {"metadata": {"total_size": sum(values.nbytes for values in weights.values())}, "weight_map": places}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index, indent=2))
+
+
 @pytest.fixture(scope="session")
 def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer Phi in float32. Shared: do not write into it."""

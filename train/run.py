@@ -17,7 +17,7 @@ from torch import Tensor
 
 from edge_phi import __version__
 from edge_phi.atomic import atomic_folder
-from edge_phi.checkpoint import WEIGHTS_FILE, PhiConfig
+from edge_phi.checkpoint import PhiConfig, open_checkpoint, weights_files
 from edge_phi.cores import usable_cores
 from edge_phi.errors import EdgePhiError, InvalidCall, MissingExtra
 from edge_phi.lineage import sha256_of
@@ -168,6 +168,8 @@ def _initial(recipe: Recipe, config: PhiConfig, data: Shards, say: Callable[[str
             f"--tokenizer {folder / TOKENIZER_FILE}"
         )
     say(f"{'starting from' if recipe.start_from else 'growing'} {folder}")
+    for note in open_checkpoint(folder).notes:
+        say(note)
     if recipe.grow_from:
         return grow(folder, config, seed=recipe.seed)
     theirs, weights = read_weights(folder)
@@ -258,7 +260,8 @@ def _lineage(recipe: Recipe, data: Shards, row: dict[str, Any], began: float, pl
     }
     source = recipe.start_from or recipe.grow_from
     if source:
-        lineage["started_from"] = {"checkpoint": Path(source).name, "sha256": sha256_of(Path(source) / WEIGHTS_FILE)}
+        files = {file: sha256_of(Path(source) / file) for file in weights_files(Path(source))}
+        lineage["started_from"] = {"checkpoint": Path(source).name, "files": files}
     return lineage
 
 

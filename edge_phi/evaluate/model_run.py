@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import __version__
+from ..checkpoint import has_weights, weights_files
 from ..completion.decode import DecodeSettings
 from ..errors import InvalidCall
 from ..lineage import sha256_of
@@ -118,5 +119,6 @@ def run_name(artifact: Artifact, settings: DecodeSettings, prompt: PromptForm, s
 def _files(artifact: Artifact) -> list[Path]:
     if artifact.format == "gguf":
         return [artifact.path]
-    names = ["tokenizer.json", "config.json", "model.safetensors", "model.onnx", "model.onnx.data"]
+    names = ["tokenizer.json", "config.json", "model.onnx", "model.onnx.data"]
+    names[2:2] = weights_files(artifact.path) if has_weights(artifact.path) else []
     return [path for name in names if (path := artifact.path / name).is_file()]

@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from ..checkpoint import WEIGHTS_FILE
+from ..checkpoint import weights_files
 from ..errors import EdgePhiError
 from ..lineage import read_lineage, sha256_of
 from ..store import Artifact, Model, find_model, user_folder
@@ -41,15 +41,17 @@ def make_missing(name: str, progress: Progress) -> tuple[Model, tuple[NotMeasure
 
     Raises:
         InvalidCall: there is no such model.
+        InvalidFile: its checkpoint's weights are in shards, and one is missing or their index is damaged.
     """
     model = find_model(name)
     checkpoint = next((artifact for artifact in model.artifacts if artifact.format == "safetensors"), None)
     if checkpoint is None:
         return model, ()
-    weights = checkpoint.path / WEIGHTS_FILE
-    states = _lacking(model.artifacts, sha256_of(weights))
+    states = _lacking(
+        model.artifacts, {file: sha256_of(checkpoint.path / file) for file in weights_files(checkpoint.path)}
+    )
     left: list[NotMeasured] = []
-    if _convert_is_installed() and weights.stat().st_size <= SMALL_CHECKPOINT_BYTES:
+    if _convert_is_installed() and checkpoint.file_bytes <= SMALL_CHECKPOINT_BYTES:
         # What is named by its path stays together; the bundled models lie in a package that may be read-only.
         by_path = len(Path(name).parts) > 1 or Path(name).is_dir()
         folder = checkpoint.path if by_path else user_folder() / model.name
@@ -74,18 +76,23 @@ def make_missing(name: str, progress: Progress) -> tuple[Model, tuple[NotMeasure
     return replace(model, artifacts=tuple(one for one in model.artifacts if one.name not in unmade)), tuple(left)
 
 
-def _lacking(artifacts: tuple[Artifact, ...], weights_sha256: str) -> dict[str, str]:
-    """Forms to make -> why: standard ones that are not there, and any that came from other weights than these."""
+def _lacking(artifacts: tuple[Artifact, ...], weights: dict[str, str]) -> dict[str, str]:
+    """Forms to make -> why: standard ones that are not there, and any that came from other weights than these.
+
+    Args:
+        artifacts: what is there.
+        weights: file of the checkpoint -> SHA-256.
+    """
     names = {artifact.name for artifact in artifacts}
     states = {form: "not made yet" for form in STANDARD_FORMS if form not in names}
     for artifact in artifacts:
         # An ONNX graph in float32 is a file beside the checkpoint, in int4 a folder of its own.
         path = artifact.path / "model.onnx" if artifact.name == "onnx:float32" else artifact.path
         try:
-            source = read_lineage(path).source[WEIGHTS_FILE]
-        except (EdgePhiError, KeyError, TypeError):
+            source = read_lineage(path).source
+        except EdgePhiError:
             continue  # the checkpoint itself, or a file that does not say
-        if source != weights_sha256:
+        if any(source.get(file) != digest for file, digest in weights.items()):
             states[artifact.name] = "made from other weights than the model has now"
     return states
 

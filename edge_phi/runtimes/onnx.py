@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..checkpoint import WEIGHTS_FILE, PhiConfig, open_checkpoint, read_config
+from ..checkpoint import PhiConfig, open_checkpoint, read_config
 from ..cores import usable_cores
 from ..errors import Cancelled, EdgePhiError, InvalidCall, InvalidFile
 from ..store import Artifact
@@ -164,14 +164,14 @@ def _checked(artifact: Artifact) -> PhiConfig:
         raise InvalidCall(f"{artifact.path}: no such folder: give one that 'edge-phi convert' made")
     graph = artifact.path / "model.onnx"
     tensors = read_external_tensors(graph)
-    if not any(tensor.file == WEIGHTS_FILE for tensor in tensors):
+    if not any(tensor.file.endswith(".safetensors") for tensor in tensors):
         return read_config(artifact.folder)
     checkpoint = open_checkpoint(artifact.path)
     for tensor in tensors:
         stored = checkpoint.tensors.get(tensor.name)
-        if not stored or (stored.offset, stored.nbytes) != (tensor.offset, tensor.nbytes):
+        if not stored or (stored.file, stored.offset, stored.nbytes) != (tensor.file, tensor.offset, tensor.nbytes):
             raise InvalidFile(
-                f"{graph}: was made for other weights than {checkpoint.weights_path} holds now: convert the model again"
+                f"{graph}: was made for other weights than {artifact.path} holds now: convert the model again"
             )
     return checkpoint.config
 
