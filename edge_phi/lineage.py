@@ -1,7 +1,11 @@
-"""Where an artifact came from, hash by hash: `NAME.lineage.json` beside the file or folder NAME.
+"""Where a model came from, hash by hash.
 
-It names the checkpoint (by the hashes of its files) and the data that was trained on (by the hash of its manifest),
-what was done to them with which tools, and the hash of every file that came out.
+`NAME.lineage.json` beside an artifact, the file or folder NAME, names the checkpoint (by the hashes of its files) and
+the data that was trained on (by the hash of its manifest), what was done to them with which tools, and the hash of every
+file that came out. `lineage.json` in a checkpoint's folder says how it was trained, and the hash of every file there.
+
+Both end with the hash of themselves, so that a bit that changes anywhere is seen. That is no signature: it finds damage,
+not the author.
 """
 
 from __future__ import annotations
@@ -9,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -19,6 +23,7 @@ from .atomic import write_bytes
 from .errors import InvalidCall, InvalidFile
 
 _MAX_BYTES = 16 * 2**20
+_SEAL = "sha256"  # key of a lineage file's own hash
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,19 @@ def write_lineage(lineage: Lineage, artifact: Path) -> Path:
         EdgePhiError: the folder cannot be written to.
     """
     path = lineage_path(artifact)
-    write_bytes(path, (json.dumps(asdict(lineage), indent=2, sort_keys=True) + "\n").encode())
+    write_bytes(path, _sealed(json.loads(json.dumps(asdict(lineage), sort_keys=True))))
+    return path
+
+
+def write_checkpoint_lineage(folder: Path, document: Mapping[str, Any]) -> Path:
+    """Write `lineage.json`: what `document` says, and the hashes of the files that are in `folder` now.
+
+    Raises:
+        EdgePhiError: the folder cannot be written to.
+    """
+    path = folder / checkpoint.LINEAGE_FILE
+    files = {file.name: sha256_of(file) for file in sorted(folder.iterdir()) if file.is_file() and file != path}
+    write_bytes(path, _sealed({**document, "files": files}))
     return path
 
 
@@ -92,28 +109,64 @@ def read_lineage(artifact: Path) -> Lineage:
         InvalidCall: there is none.
         InvalidFile: it is damaged.
     """
-    return _read(lineage_path(artifact))
+    path = lineage_path(artifact)
+    return _lineage(path, _document(path)[0])
 
 
-def verify(artifact: Path) -> Lineage:
+def read_checkpoint_lineage(folder: Path) -> dict[str, Any]:
+    """What the `lineage.json` of a checkpoint says, unverified.
+
+    Raises:
+        InvalidCall: there is none.
+        InvalidFile: it is damaged.
+    """
+    return _document(folder / checkpoint.LINEAGE_FILE)[0]
+
+
+def verify(
+    artifact: Path, *, checkpoint_folder: Path | None = None, hash_file: Callable[[Path], str] | None = None
+) -> Lineage:
     """Hash the artifact's files again and return its lineage if every one is as it was written.
+
+    Args:
+        artifact: the file or folder.
+        checkpoint_folder: what it was made from, if it is there; its files are hashed too.
+        hash_file: `sha256_of`, or what remembers its results.
 
     Raises:
         InvalidCall: there is no lineage file beside it.
-        InvalidFile: the lineage file is damaged, or a file is missing or has changed; names the first.
+        InvalidFile: the lineage file is damaged, or a file is missing, has changed or was added; names the first.
     """
     path = lineage_path(artifact)
-    lineage = _read(path)
-    for name, expected in lineage.files.items():
-        pure = PurePosixPath(name)
-        file = path.parent / pure
-        if pure.is_absolute() or ".." in pure.parts or "\\" in name:
-            raise InvalidFile(f"{path}: names a file outside its folder, {name[:80]!r}: do not trust it")
-        if not file.is_file():
-            raise InvalidFile(f"{file}: missing: convert or pull the model again")
-        if sha256_of(file) != expected:
-            raise InvalidFile(f"{file}: has changed since it was written: convert or pull the model again")
+    document, raw = _document(path)
+    _check_seal(path, document, raw)
+    lineage = _lineage(path, document)
+    hash_file = hash_file or sha256_of
+    _check_files(path, path.parent, lineage.files, hash_file, "since it was written")
+    if artifact.is_dir():
+        for file in sorted(artifact.rglob("*")):
+            if file.is_file() and file.relative_to(path.parent).as_posix() not in lineage.files:
+                raise InvalidFile(f"{file}: was not there when {artifact.name} was made: move it away")
+    if checkpoint_folder:
+        _check_files(path, checkpoint_folder, lineage.source, hash_file, f"since {artifact.name} was made from it")
     return lineage
+
+
+def verify_checkpoint(folder: Path, *, hash_file: Callable[[Path], str] | None = None) -> dict[str, Any]:
+    """Hash a checkpoint's files again and return its lineage if every one is as training wrote it.
+
+    Raises:
+        InvalidCall: it has no `lineage.json`.
+        InvalidFile: that is damaged, or a file is missing or has changed; names the first.
+    """
+    path = folder / checkpoint.LINEAGE_FILE
+    document, raw = _document(path)
+    _check_seal(path, document, raw)
+    files = document.get("files")
+    if not _is_texts(files) or not files:
+        raise InvalidFile(f"{path}: not a lineage file (it lists no files): train or pull the model again")
+    _check_files(path, folder, files, hash_file or sha256_of, "since it was written")
+    return document
 
 
 def sha256_of(path: Path) -> str:
@@ -132,22 +185,71 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _read(path: Path) -> Lineage:
+def _check_files(
+    lineage: Path, folder: Path, files: Mapping[str, str], hash_file: Callable[[Path], str], since: str
+) -> None:
+    for name, expected in files.items():
+        pure = PurePosixPath(name)
+        file = folder / pure
+        if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
+            raise InvalidFile(f"{lineage}: names a file outside its folder, {name[:80]!r}: do not trust it")
+        if not file.is_file():
+            raise InvalidFile(f"{file}: missing: convert or pull the model again")
+        if hash_file(file) != expected:
+            raise InvalidFile(f"{file}: has changed {since}: convert or pull the model again")
+
+
+def _sealed(document: dict[str, Any]) -> bytes:
+    """The document as JSON, at its end the hash of all before it in the same form."""
+    return _text({**document, _SEAL: hashlib.sha256(_text(document)).hexdigest()})
+
+
+def _text(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=2) + "\n").encode()
+
+
+def _check_seal(path: Path, document: dict[str, Any], raw: bytes) -> None:
+    """Bytes are compared, not values: JSON can say the same in many ways, and only one was written."""
+    try:
+        same = _sealed(document) == raw
+    except RecursionError:  # nested deeper than anything that was written here
+        same = False
+    if not same:
+        raise InvalidFile(f"{path}: has changed since it was written: convert or pull the model again")
+
+
+def _document(path: Path) -> tuple[dict[str, Any], bytes]:
+    """What a lineage file says, without the hash of itself; and its bytes."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise InvalidFile(f"{path}: larger than {_MAX_BYTES >> 20} MiB: not a lineage file")
-        raw = json.loads(path.read_bytes())
+        raw = path.read_bytes()
+        document = json.loads(raw)
     except OSError as error:
-        raise InvalidCall(f"{path}: {error.strerror}: nothing says where this artifact came from") from error
+        raise InvalidCall(f"{path}: {error.strerror}: nothing says where this model came from") from error
     except (ValueError, RecursionError) as error:
         raise InvalidFile(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(document, dict):
+        raise InvalidFile(f"{path}: not a lineage file (it holds no JSON object)")
+    document.pop(_SEAL, None)
+    return document, raw
+
+
+def _lineage(path: Path, document: dict[str, Any]) -> Lineage:
     try:
-        lineage = Lineage(**raw)
-        if not lineage.files or not all(isinstance(digest, str) for digest in lineage.files.values()):
-            raise TypeError("it lists no files")
-    except (TypeError, AttributeError) as error:
+        lineage = Lineage(**document)
+    except TypeError as error:
         raise InvalidFile(f"{path}: not a lineage file ({error})") from error
+    if not lineage.files or not _is_texts(lineage.files) or not _is_texts(lineage.source):
+        raise InvalidFile(f"{path}: not a lineage file (it lists no files)")
+    if not isinstance(lineage.form, str) or not _is_texts(lineage.tools) or not isinstance(lineage.arguments, dict):
+        raise InvalidFile(f"{path}: not a lineage file (it does not say how it was made)")
     return lineage
+
+
+def _is_texts(value: object) -> bool:
+    """Names and what belongs to each, both text."""
+    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
 
 
 def _training_data(folder: Path) -> str | None:

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from edge_phi.atomic import atomic_folder
-from edge_phi.checkpoint import CONFIG_FILE, LINEAGE_FILE, TOKENIZER_FILE, WEIGHTS_FILE, PhiConfig, open_checkpoint
+from edge_phi.checkpoint import CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE, PhiConfig, open_checkpoint
+from edge_phi.lineage import write_checkpoint_lineage
 
 from .data.shards import END_OF_TEXT
 from .distributed import whole
@@ -28,7 +29,7 @@ def save_checkpoint(
         config: the model's geometry.
         tensors: as `to_hugging_face` gives them, all of one type.
         tokenizer: a `tokenizers.Tokenizer`.
-        lineage: where the weights came from.
+        lineage: where the weights came from; the hashes of the other files are added to it.
 
     Raises:
         EdgePhiError: the folder cannot be written to.
@@ -53,7 +54,7 @@ def save_checkpoint(
         )
         end = config.eos_token_id
         _write_json(partial / "generation_config.json", {"bos_token_id": end, "eos_token_id": end})
-        _write_json(partial / LINEAGE_FILE, lineage)
+        write_checkpoint_lineage(partial, lineage)
 
 
 def load_checkpoint(folder: Path) -> Phi:

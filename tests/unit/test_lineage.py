@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from pathlib import Path
@@ -51,11 +52,10 @@ def test_a_changed_or_missing_file_is_named(traced: tuple[Path, Lineage]) -> Non
         verify(artifact)
 
 
-@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../outside", "..\\outside"])
+@pytest.mark.parametrize("name", ["../outside", "/etc/hostname", "a/../../outside", "..\\outside", "a\0"])
 def test_files_outside_the_folder_are_not_looked_at(traced: tuple[Path, Lineage], name: str) -> None:
-    artifact, _ = traced
-    path = lineage_path(artifact)
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": {name: "00"}}))
+    artifact, lineage = traced
+    write_lineage(dataclasses.replace(lineage, files={name: "00"}), artifact)
     with pytest.raises(InvalidFile, match="outside its folder"):
         verify(artifact)
 
@@ -69,5 +69,5 @@ def test_a_damaged_lineage_file_is_one_line(traced: tuple[Path, Lineage], text: 
 
 
 def test_no_lineage_is_a_wrong_call(tmp_path: Path) -> None:
-    with pytest.raises(InvalidCall, match="where this artifact came from"):
+    with pytest.raises(InvalidCall, match="where this model came from"):
         verify(tmp_path / "model.gguf")
