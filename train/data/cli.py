@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,33 +10,20 @@ import typer
 
 from edge_phi.errors import InvalidCall
 
-from .collect import collect, standard_library, text_folder, write_documents
+from .collect.cli import collect
 from .decontaminate.cli import decontaminate
 from .deduplicate.cli import dedup
 from .endpoint.cli import app as endpoint
 from .exercises.cli import exercises
+from .quality.cli import quality
 
 app = typer.Typer(help="Collect documents, generate exercises, and pack both to train on.", no_args_is_help=True)
+app.command()(collect)
 app.command()(exercises)
 app.command()(dedup)
 app.command()(decontaminate)
+app.command()(quality)
 app.add_typer(endpoint)
-
-
-@app.command("collect")
-def collect_command(
-    out: Annotated[Path, typer.Argument(help="The .jsonl.gz to write.")],
-    corpus: Annotated[Path | None, typer.Option(help="A folder of SET/*.jsonl.gz beside the standard library.")] = None,
-    benchmarks: Annotated[
-        Path | None, typer.Option(help="The folder of humaneval/ and mbpp/: overlap is left out.")
-    ] = None,
-) -> None:
-    """Collect Python's standard library and text sets; print the manifest."""
-    sources = [standard_library()] + ([text_folder(corpus)] if corpus else [])
-    collection = collect(sources, benchmarks=benchmarks)
-    write_documents(out, collection.documents)
-    print(f"{out}: {len(collection.documents):,} documents", file=sys.stderr)
-    print(json.dumps(collection.manifest, indent=2))
 
 
 @app.command("pack")
