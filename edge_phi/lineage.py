@@ -1,11 +1,11 @@
 """Where a model came from, hash by hash.
 
 `NAME.lineage.json` beside an artifact, the file or folder NAME, names the checkpoint (by the hashes of its files) and
-the data that was trained on (by the hash of its manifest), what was done to them with which tools, and the hash of every
-file that came out. `lineage.json` in a checkpoint's folder says how it was trained, and the hash of every file there.
+the data that was trained on (by the hash of its manifest), what was done to them with which tools, and the hash of
+every file that came out. `lineage.json` in a checkpoint's folder says how it was trained, and the hash of every file.
 
-Both end with the hash of themselves, so that a bit that changes anywhere is seen. That is no signature: it finds damage,
-not the author.
+Both end with the hash of themselves, so that a bit that changes anywhere is seen. That is no signature: it finds
+damage, not the author.
 """
 
 from __future__ import annotations
@@ -210,6 +210,10 @@ def _text(document: Mapping[str, Any]) -> bytes:
 
 def _check_seal(path: Path, document: dict[str, Any], raw: bytes) -> None:
     """Bytes are compared, not values: JSON can say the same in many ways, and only one was written."""
+    if f'"{_SEAL}": "'.encode() not in raw[-100:]:
+        raise InvalidFile(
+            f"{path}: does not end with its own hash, as what is written now does: convert the model again"
+        )
     try:
         same = _sealed(document) == raw
     except RecursionError:  # nested deeper than anything that was written here

@@ -59,6 +59,11 @@ class Artifact:
         return f"{'torch' if self.format == 'safetensors' else self.format}:{self.quant}"
 
     @property
+    def made(self) -> Path:
+        """What its lineage file lies beside: the GGUF file, the folder, or the graph beside a checkpoint."""
+        return self.path.resolve() / "model.onnx" if self.name == "onnx:float32" else self.path.resolve()
+
+    @property
     def file_bytes(self) -> int:
         """Size on disk in bytes of what this form needs to run, tokenizer and configuration left out.
 

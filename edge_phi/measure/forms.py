@@ -86,10 +86,8 @@ def _lacking(artifacts: tuple[Artifact, ...], weights: dict[str, str]) -> dict[s
     names = {artifact.name for artifact in artifacts}
     states = {form: "not made yet" for form in STANDARD_FORMS if form not in names}
     for artifact in artifacts:
-        # An ONNX graph in float32 is a file beside the checkpoint, in int4 a folder of its own.
-        path = artifact.path / "model.onnx" if artifact.name == "onnx:float32" else artifact.path
         try:
-            source = read_lineage(path).source
+            source = read_lineage(artifact.made).source
         except EdgePhiError:
             continue  # the checkpoint itself, or a file that does not say
         if any(source.get(file) != digest for file, digest in weights.items()):
