@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
-from .step import deduplicate
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .step import deduplicate
 
 __all__ = ["deduplicate"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from . import step
+
+    return getattr(step, name)

@@ -24,6 +24,7 @@ from .sketches import BUCKETS, EXACT, FIRST_BAND, Bytes, Sketched, similarity
 Documents = npt.NDArray[np.int64]
 Pairs = npt.NDArray[np.uint64]  # the later document's number in the upper half, the earlier one's in the lower
 
+BANDS_AT_ONCE = 4  # in one task; they are gone through one by one
 _KEYS_AT_ONCE = 1 << 20
 _ROWS_AT_ONCE = 1 << 15  # sketches held, unless more share one key
 _ALL_PAIRS = 16  # in a larger group, those that are near to an earlier one are compared with no later one
@@ -106,17 +107,19 @@ def exact_pairs(_: Path, target: Path, *, sketches: Path) -> Counts:
 
 
 def near_pairs(_: Path, target: Path, *, sketches: Path, exact: Path, threshold: float) -> Counts:
-    """Pairs that share a key and are near: work of `map_files`, whose target is numbered as the band is.
+    """Pairs that share a key and are near: work of `map_files`, whose n-th target has the n-th `BANDS_AT_ONCE` bands.
 
     Of copies only the first is looked at.
     """
     corpus = Corpus.of(sketches)
     copies = np.zeros(corpus.documents, dtype=bool)
     copies[(np.load(exact) >> np.uint64(32)).astype(np.int64)] = True
+    first = FIRST_BAND + BANDS_AT_ONCE * int(target.stem)
     found: list[Pairs] = []
-    for keys, documents in corpus.groups(FIRST_BAND + int(target.stem), copies):
-        for part in _whole_groups(keys):
-            found.extend(_near(corpus, keys[part], documents[part], threshold))
+    for band in range(first, first + BANDS_AT_ONCE):
+        for keys, documents in corpus.groups(band, copies):
+            for part in _whole_groups(keys):
+                found.extend(_near(corpus, keys[part], documents[part], threshold))
     return _write(target, found)
 
 

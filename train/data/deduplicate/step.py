@@ -13,7 +13,7 @@ from edge_phi.errors import InvalidCall, InvalidFile
 
 from ..records import Record, columns_of, read_records, shards_of, write_records
 from ..steps import MANIFEST_FILE, Counting, Counts, Say, check_place, map_files
-from .pairs import exact_pairs, near_pairs
+from .pairs import BANDS_AT_ONCE, exact_pairs, near_pairs
 from .shingles import WORDS
 from .sketches import BANDS, BUCKETS, sketch_shard
 from .verdicts import REASONS, STAYS, judge
@@ -58,11 +58,11 @@ def deduplicate(source: Path, out: Path, *, threshold: float = 0.8, workers: int
     find_near = partial(near_pairs, sketches=sketches, exact=copies, threshold=threshold)
     map_files("dedup: sketches", _SKETCH, shards, sketches, sketch_shard, workers=workers, say=say, suffix=".sketches")
     # What the next two read is more than one file; the manifest before each tells whether any has changed.
-    all_sketches, all_copies = [sketches / MANIFEST_FILE], [exact / MANIFEST_FILE] * BANDS
+    all_sketches, all_copies = [sketches / MANIFEST_FILE], [exact / MANIFEST_FILE] * (BANDS // BANDS_AT_ONCE)
     map_files("dedup: copies", {}, all_sketches, exact, find_exact, workers=1, say=say, suffix=".npy")
     at = {"threshold": threshold}
     map_files("dedup: bands", at, all_copies, near, find_near, workers=workers, say=say, suffix=".npy")
-    digest = judge(sketches, copies, [near / f"{band:05}.npy" for band in range(BANDS)], verdicts)
+    digest = judge(sketches, copies, [near / f"{number:05}.npy" for number in range(len(all_copies))], verdicts)
     settings = {**_SKETCH, "bands": BANDS, **at, "verdicts": digest}
     return map_files(_NAME, settings, shards, out, partial(_filter, verdicts=verdicts), workers=workers, say=say)
 
