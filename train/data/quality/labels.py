@@ -85,7 +85,9 @@ def read_labels(path: Path | None = None) -> Labels:
             group = id_ if text is not None else module_of(id_) or id_
             examples.setdefault(id_, Example(id_, source, label, group))
     if not examples and not unknown:
-        raise InvalidFile(f"{path}: holds no labels: write lines of name, tab, 0 or 1, or JSON lines of id, text, label")
+        raise InvalidFile(
+            f"{path}: holds no labels: write lines of name, tab, 0 or 1, or JSON lines of id, text, label"
+        )
     if len(unknown) > _MOST_UNKNOWN * (len(examples) + len(unknown)):
         example = f"{len(unknown)} of {len(examples) + len(unknown)} names, such as {unknown[0]!r}"
         raise InvalidFile(f"{path}: {example}, are not this Python's standard library's: correct them")
@@ -143,7 +145,9 @@ def _json_line(line: tuple[int, str], path: Path) -> tuple[int, str, str | None,
     try:
         value = json.loads(written)
     except (ValueError, RecursionError) as error:
-        raise InvalidFile(f"{path}: line {number}: broken JSON: write one object of id, text and label a line") from error
+        raise InvalidFile(
+            f"{path}: line {number}: broken JSON: write one object of id, text and label a line"
+        ) from error
     id_, text = (value.get("id"), value.get("text")) if isinstance(value, dict) else (None, None)
     if not isinstance(id_, str) or not id_ or not isinstance(text, str | None):
         raise InvalidFile(f"{path}: line {number}: needs 'id' and 'label', and 'text' where the id is no name")
