@@ -51,7 +51,7 @@ def extract(answer: str, wanted: str) -> Exercise:
 
     Args:
         answer: the model's.
-        wanted: the function's name; where it is not there, an only function is taken.
+        wanted: the function's name; where it is not there, an only one with a docstring is taken.
 
     Raises:
         Unfit: there is none.
@@ -141,13 +141,15 @@ def _pieces(answer: str) -> list[_Piece]:
 
 
 def _main(pieces: list[_Piece], wanted: str) -> _Piece:
-    functions = [piece for piece in pieces if isinstance(piece.node, ast.FunctionDef) and not _is_test(piece.node)]
-    named = [piece for piece in functions if isinstance(piece.node, ast.FunctionDef) and piece.node.name == wanted]
-    names = {piece.node.name for piece in functions if isinstance(piece.node, ast.FunctionDef)}
-    candidates = named or (functions if len(names) == 1 else [])
-    if not candidates:
-        raise Unfit("not the function asked for" if functions else "no function")
-    return candidates[0]
+    functions = [(piece, piece.node) for piece in pieces if isinstance(piece.node, ast.FunctionDef)]
+    functions = [(piece, node) for piece, node in functions if not _is_test(node)]
+    candidates = [piece for piece, node in functions if node.name == wanted]
+    if candidates:
+        return candidates[0]
+    documented = [(piece, node) for piece, node in functions if ast.get_docstring(node)]
+    if len({node.name for _, node in documented}) == 1:
+        return documented[0][0]
+    raise Unfit("not the function asked for" if functions else "no function")
 
 
 def _is_test(node: ast.stmt) -> bool:
