@@ -25,7 +25,7 @@ import numpy.typing as npt
 from edge_phi import blocks
 from edge_phi.atomic import atomic_folder, write_bytes
 from edge_phi.checkpoint import Checkpoint, PhiConfig, open_checkpoint
-from edge_phi.errors import InvalidCall, MissingExtra
+from edge_phi.errors import InvalidCall, InvalidFile, MissingExtra
 
 from .onnx_folder import BESIDE, copy_beside, copy_weights, refuse_links
 
@@ -43,6 +43,7 @@ _FUSED = "com.microsoft"
 _OPSETS = (("", 17), (_FUSED, 1))
 _IR_VERSION = 8  # the one that came with opset 17
 _STORED_TYPES = {"F32": TensorProto.FLOAT, "F16": TensorProto.FLOAT16, "BF16": TensorProto.BFLOAT16}
+_ROTARY_MULTIPLE = 16  # GroupQueryAttention: "cos_cache dimension 1 must be ... a multiple of 8", which is half of them
 _ALIGNMENT = 64  # bytes; of a tensor in the data file
 # On phi-1-nano two thirds trained, 4 bits for the output head doubled the KL divergence (0.0062, with 8 bits 0.0030);
 # the embedding in 8 bits was as good as in float16.
@@ -62,12 +63,19 @@ def export_onnx(checkpoint_folder: Path, quant: str, out_folder: Path) -> None:
 
     Raises:
         InvalidCall: no checkpoint there, an unknown `quant`, or an `out_folder` that holds something else.
-        InvalidFile: the checkpoint is damaged, or a weight is not a finite number.
+        InvalidFile: the checkpoint is damaged, a weight is not a finite number, or ONNX Runtime cannot rotate so few
+            dimensions.
         EdgePhiError: the folder cannot be written to.
     """
     if quant not in QUANTS:
         raise InvalidCall(f"ONNX has no form {quant!r} here: choose {' or '.join(QUANTS)}")
     checkpoint = open_checkpoint(checkpoint_folder)
+    rotated = checkpoint.config.rotary_dim
+    if rotated % _ROTARY_MULTIPLE:
+        raise InvalidFile(
+            f"{checkpoint.folder}: rotates {rotated} dimensions of a head, ONNX Runtime's attention only multiples of "
+            f"{_ROTARY_MULTIPLE}: convert to GGUF"
+        )
     out = Path(out_folder).resolve()
     if out.exists() and not out.is_dir():
         raise InvalidCall(f"{out}: is a file: an ONNX export is a folder, give another name")

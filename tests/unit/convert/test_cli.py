@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from edge_phi import store
+from edge_phi.checkpoint import open_checkpoint
+from edge_phi.cli import main
 from edge_phi.convert.cli import FORMS, SHIPPED, convert
 from edge_phi.errors import EdgePhiError, InvalidCall, InvalidFile
 from edge_phi.lineage import verify
@@ -105,3 +109,54 @@ def test_a_damaged_checkpoint_makes_nothing(bundled: Path, tmp_path: Path) -> No
     with pytest.raises(InvalidFile, match=r"model\.safetensors: damaged or truncated"):
         convert("tiny-phi", ["all"], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def _pickled(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def _without_a_tensor(folder: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: weights[name] for name in weights if name != "lm_head.bias"}, folder / "model.safetensors")
+
+
+def _not_a_number(folder: Path) -> None:
+    at = open_checkpoint(folder).tensors["model.layers.1.self_attn.v_proj.bias"].offset
+    with (folder / "model.safetensors").open("r+b") as file:
+        file.seek(at)
+        file.write(b"\0\0\xc0\x7f")
+
+
+def _config(**changes: object) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / "config.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    return change
+
+
+@pytest.mark.parametrize("form", ["gguf:f16", "gguf:q4_0", "onnx:float32", "onnx:int4"])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (_pickled, "pytorch_model.bin: pickled weights can run code"),
+        (_without_a_tensor, "model.safetensors: tensor lm_head.bias is missing"),
+        (_config(intermediate_size=1000), "mlp.fc1.weight has shape [1024, 256], config.json says [1000, 256]"),
+        (_not_a_number, "tensor model.layers.1.self_attn.v_proj.bias holds values that are not finite"),
+        (_config(model_type="llama"), "config.json: model_type is 'llama': only 'phi'"),
+        (_config(quantization_config={"quant_method": "awq"}), "config.json: quantization_config is {'quant_method'"),
+    ],
+)
+def test_what_is_wrong_with_a_checkpoint_is_one_line_and_nothing_is_made(
+    tiny_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: Callable[[Path], None],
+    words: str, form: str,
+) -> None:  # fmt: skip
+    folder = Path(shutil.copytree(tiny_checkpoint, tmp_path / "model"))
+    damage(folder)
+    assert main(["convert", str(folder), "--to", form, "--out", str(tmp_path / "out")]) == 1
+    out, err = capsys.readouterr()
+    (line,) = [line for line in err.splitlines() if not line.endswith(f"making {form}")]
+    assert line.startswith(f"edge-phi: {folder}") and words in line and out == ""
+    assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]

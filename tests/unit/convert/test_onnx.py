@@ -134,3 +134,7 @@ def test_unknown_forms_and_widths_are_refused(checkpoint: Path, tmp_path: Path) 
     (checkpoint / "config.json").write_text(json.dumps({**config, "hidden_size": 128}))
     with pytest.raises(InvalidFile, match=r"config\.json says"):
         export_onnx(checkpoint, "int4", tmp_path / "out")
+    (checkpoint / "config.json").write_text(json.dumps({**config, "partial_rotary_factor": 0.125}))
+    with pytest.raises(InvalidFile, match="rotates 8 dimensions of a head"):
+        export_onnx(checkpoint, "float32", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
