@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from edge_phi.errors import InvalidCall
-
 from .. import tokens
 from ..records import Record, write_records
-from ..steps import Say
+from ..steps import Say, check_place
 from .ask import Asked, ask_all
 from .budget import Caps
 from .cache import Journal
@@ -46,6 +44,7 @@ def ask_shards(
     questions: Callable[[], Iterator[Question]],
     endpoint: Endpoint,
     *,
+    step: str,
     source: str,
     license: str,
     caps: Caps,
@@ -61,11 +60,10 @@ def ask_shards(
         The folder of the shards, within `out`.
 
     Raises:
-        InvalidCall: `out` has no parent folder to be in, or another process is at it.
+        InvalidCall: `out` holds something else than that step's shards, or another process is at it.
         EdgePhiError: see `ask_all`.
     """
-    if not out.absolute().parent.is_dir():
-        raise InvalidCall(f"{out.parent}: no such folder: create it, or choose another place")
+    check_place(out, step)  # before anything is paid for
     with Journal(journal_of(out)) as journal:
         before = len(journal)
         asked = ask_all(endpoint, (question.request for question in questions()), journal, caps=caps, say=say)

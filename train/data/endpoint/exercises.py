@@ -28,6 +28,7 @@ from .plan import draw
 from .request import Endpoint, Request
 from .subjects import CONSTRAINTS, NOUNS, THEMES, VERBS
 
+STEP = "ask-exercises"
 SOURCE = "exercises_asked"
 COLUMNS = {
     "prompt": pa.string(),  # imports, signature and docstring; `text` is this and the solution
@@ -106,9 +107,11 @@ def ask_exercises(
             request = Request((("system", _SYSTEM), ("user", prompt)), temperature, max_tokens, sample)
             yield Question(request, f"{name}/{number}.py", {"asked": name, "theme": theme, "constraint": constraint})
 
-    asked = ask_shards(out, questions, endpoint, source=SOURCE, license=license, caps=caps, essence=_essence, say=say)
+    asked = ask_shards(
+        out, questions, endpoint, step=STEP, source=SOURCE, license=license, caps=caps, essence=_essence, say=say
+    )
     settings = {"cpu_seconds": _LIMITS.cpu_seconds, "memory_bytes": _LIMITS.memory_bytes, "version": 1}
-    return run_step(Step("ask-exercises", settings, _those_that_hold, COLUMNS), asked, out, workers=workers, say=say)
+    return run_step(Step(STEP, settings, _those_that_hold, COLUMNS), asked, out, workers=workers, say=say)
 
 
 def check(exercise: Exercise, sandbox: Sandbox) -> str:

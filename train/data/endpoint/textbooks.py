@@ -26,6 +26,7 @@ from .plan import draw
 from .request import Endpoint, Request
 from .subjects import AUDIENCES, FORMS, TOPICS
 
+STEP = "textbooks"
 SOURCE = "textbooks_asked"
 COLUMNS = {
     "topic": pa.string(),
@@ -97,9 +98,11 @@ def ask_textbooks(
             request = Request((("system", _SYSTEM), ("user", prompt)), temperature, max_tokens, sample)
             yield Question(request, f"{_slug(topic)}/{number}.md", {"topic": topic, "audience": audience, "form": form})
 
-    asked = ask_shards(out, questions, endpoint, source=SOURCE, license=license, caps=caps, essence=_essence, say=say)
+    asked = ask_shards(
+        out, questions, endpoint, step=STEP, source=SOURCE, license=license, caps=caps, essence=_essence, say=say
+    )
     settings = {"least_words": _LEAST_WORDS, "gram": _GRAM, "least_new": _LEAST_NEW, "version": 1}
-    return run_step(Step("textbooks", settings, _worth_keeping, COLUMNS), asked, out, workers=workers, say=say)
+    return run_step(Step(STEP, settings, _worth_keeping, COLUMNS), asked, out, workers=workers, say=say)
 
 
 def _worth_keeping(records: Iterator[Record], dropped: Counter[str]) -> Iterator[Record]:

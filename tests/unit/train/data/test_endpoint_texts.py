@@ -382,8 +382,10 @@ def test_calls_that_cannot_be_get_one_line(tmp_path: Path) -> None:
     endpoint = Endpoint("http://127.0.0.1:9/v1", "m", patience_s=0)
     with pytest.raises(InvalidCall, match="holds no shards"):
         ask_labels(tmp_path, tmp_path / "out.jsonl", endpoint, say=lambda _: None)
-    with pytest.raises(InvalidCall, match="no such folder"):
-        ask_textbooks(tmp_path / "no" / "out", endpoint, say=lambda _: None)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(InvalidCall, match="choose another folder"):  # not: cannot connect
+        ask_textbooks(tmp_path / "mine", endpoint, say=lambda _: None)
     with pytest.raises(InvalidCall, match="--count"):
         ask_textbooks(tmp_path / "out", endpoint, count=0, say=lambda _: None)
     with pytest.raises(InvalidCall, match="--temperature"):
