@@ -15,11 +15,13 @@ import numpy.typing as npt
 from ..errors import Cancelled, EdgePhiError, InvalidCall
 from ..runtimes import Runtime
 from ..tokenizer import TextStream, Tokenizer
+from .confidence import Confidence
 from .healing import Healing
-from .stops import StopRule, judge
+from .verdict import StopRule, judge
 
-# The model ended the text; a stop rule did; the tokens or the context were used up; the caller cancelled.
-Finish = Literal["end", "stop", "length", "cancelled"]
+# The model ended the text; a stop rule did; the tokens or the context were used up; the model was less sure of its text
+# than asked; the caller cancelled.
+Finish = Literal["end", "stop", "length", "unsure", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class DecodeSettings:
     temperature: float = 0.0  # 0 is greedy: the most probable token
     top_p: float = 1.0  # nucleus sampling (Holtzman et al. 2020): 0 < top_p <= 1
     seed: int = 0  # of numpy's default generator; the same seed gives the same text
+    # Text is settled only where the mean natural log-probability of its tokens is at least this; None settles all.
+    min_logprob: float | None = None
 
     def __post_init__(self) -> None:
         if self.max_tokens < 1:
@@ -44,6 +48,8 @@ class DecodeSettings:
             raise InvalidCall(f"top-p is {self.top_p}: it must be more than 0 and at most 1")
         if self.seed < 0:
             raise InvalidCall(f"seed is {self.seed}: it must be 0 or more")
+        if self.min_logprob is not None and not self.min_logprob <= 0:
+            raise InvalidCall(f"min logprob is {self.min_logprob}: it must be 0 or less, as -1.5")
 
 
 GREEDY = DecodeSettings()
@@ -88,6 +94,7 @@ def decode(
     unread, text, settled = list(prompt), "", 0
     typed = len(healing.typed)  # characters of the text so far that are only repeated
     chosen = 0
+    confidence = Confidence(settings.min_logprob)
     while True:
         if cancel is not None and cancel.is_set():
             return "cancelled"
@@ -103,15 +110,21 @@ def decode(
             healed = healed + 1 if on_path and healed + 1 < len(healing.choices) else None
         # The token that completes what was typed may bring text of its own, so it counts.
         chosen += healed is None
+        if settings.min_logprob is not None and healed is None:
+            confidence.add(_logprob(logits[: tokenizer.vocab_size], allowed, token))
 
         ended = token in ends
         text += stream.finish() if ended else stream.push(token)
         full = chosen == settings.max_tokens or runtime.length == runtime.info.context_length
         if full and not ended:
             text += stream.finish()
-        end, stopped = judge(stops, text[typed:], ended=ended or full)
+        # What is held back when no more may be written is left out, for it may have become anything.
+        end, stopped = judge(stops, text[typed:], ended=ended)
+        end = max(settled, end) if confidence.sure else settled
         yield Step(token, text[typed + settled : typed + end], time_ns)
-        settled = max(settled, end)
+        settled = end
+        if confidence.lost or ((ended or stopped or full) and not confidence.sure):
+            return "unsure"
         if ended or stopped or full:
             return "end" if ended else "stop" if stopped else "length"
         unread = [token]
@@ -134,6 +147,13 @@ def choose(
         raise EdgePhiError("the model's logits are not numbers: its weights are damaged, get the model again")
     index = int(logits.argmax()) if settings.temperature == 0 else _sample(logits, settings, random)
     return index if allowed is None else int(allowed[index])
+
+
+def _logprob(logits: npt.NDArray[np.float32], allowed: npt.NDArray[np.int64] | None, token: int) -> float:
+    """The natural log-probability of `token` among `allowed`, or all of `logits` (float32 [vocabulary])."""
+    among = logits if allowed is None else logits[allowed]
+    highest = among.max()
+    return float(logits[token] - highest - np.log(np.exp(among - highest).sum()))
 
 
 def _sample(logits: npt.NDArray[np.float32], settings: DecodeSettings, random: np.random.Generator) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -14,8 +14,9 @@ from ..runtimes import Runtime, RuntimeInfo, open_runtime, open_tokenizer
 from ..store import DEFAULT_MODEL, find_model
 from ..tokenizer import Tokenizer
 from .decode import GREEDY, DecodeSettings, Finish, Step, decode
+from .newlines import from_feeds, newline_at, to_feeds
 from .prompt import Prompt, PromptBuilder
-from .stops import stop_rules
+from .shape import shape
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Timing:
 class Suggestion:
     """What the model would write at the cursor."""
 
-    text: str  # with "\n" for newlines; as the model wrote it, so not yet fit for a terminal
+    text: str  # with the newlines at the cursor; as the model wrote it, so not yet fit for a terminal
     tokens: int  # decoded, those included that were cut or only repeated what was typed
     finish: Finish
     model: str
@@ -89,6 +90,8 @@ class Session:
         """
         with self._lock:
             start_ns = time.perf_counter_ns()
+            newline = newline_at(before, after)
+            before, after = to_feeds(before, newline), to_feeds(after, newline)
             prompt = self._prompts.build(before, settings.max_tokens)
             cached = self._reuse(prompt.tokens)
             decoding = decode(
@@ -96,11 +99,11 @@ class Session:
                 prompt.tokens[cached:],
                 self._tokenizer,
                 settings,
-                stops=stop_rules(before, after),
+                stops=(shape(before, after),),
                 healing=prompt.healing,
                 cancel=cancel,
             )
-            steps, finish = _follow(decoding, on_step)
+            steps, finish = _follow(decoding, newline, on_step)
             # The last token was chosen but not read; a cancelled prompt was not read either.
             read = [*prompt.tokens, *(step.token for step in steps)]
             self._cached = read[: self._runtime.length]
@@ -203,7 +206,7 @@ def complete(
 
 
 def _follow(
-    decoding: Generator[Step, None, Finish], on_step: Callable[[Step], None] | None
+    decoding: Generator[Step, None, Finish], newline: str, on_step: Callable[[Step], None] | None
 ) -> tuple[list[Step], Finish]:
     steps: list[Step] = []
     while True:
@@ -212,6 +215,7 @@ def _follow(
         except StopIteration as ended:
             finish: Finish = ended.value
             return steps, finish
+        step = replace(step, text=from_feeds(step.text, newline))
         steps.append(step)
         if on_step is not None:
             on_step(step)

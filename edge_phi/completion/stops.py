@@ -13,60 +13,37 @@ cursor already, and lines or words that repeat in a loop.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
 
+from .balance import Balance
+from .cursor import Cursor, columns, cursor_between, indent_of, is_compound
+from .nesting import scan
+from .one_line import one_line
+from .verdict import StopRule, Verdict, judge
 
-class Verdict(NamedTuple):
-    """Characters of the text that stay, and whether the completion ends after them."""
-
-    end: int
-    stop: bool = False
-
-
-# Called with the text so far and whether the model ended there or may write no more; then nothing is held back in hope.
-StopRule = Callable[[str, bool], Verdict]
+__all__ = ["StopRule", "Verdict", "judge", "rules_at", "stop_rules"]
 
 
 def stop_rules(before: str, after: str) -> tuple[StopRule, ...]:
     """The rules for a cursor between `before` and `after`, Python code with "\\n" for newlines."""
-    right = after.split("\n", 1)[0].strip()
-    if right:
-        return (one_line(right), stutter)
-    below = next((line.strip() for line in after.split("\n") if line.strip()), "")
-    return (block(before), line_below(before, below), loop, stutter) if below else (block(before), loop, stutter)
+    cursor = cursor_between(before, after)
+    return rules_at(cursor, Balance(cursor))
 
 
-def judge(rules: Sequence[StopRule], text: str, *, ended: bool) -> Verdict:
-    """What all rules together say: the earliest stop, else the least that any rule is sure of.
+def rules_at(cursor: Cursor, balance: Balance) -> tuple[StopRule, ...]:
+    """The rules for a cursor."""
+    if cursor.right:
+        return (one_line(cursor, balance), stutter)
+    return (block(cursor), line_below(cursor), loop, stutter) if cursor.below else (block(cursor), loop, stutter)
 
-    White space at the end is never sure: with rules, a completion ends in code.
+
+def line_below(cursor: Cursor) -> StopRule:
+    """End before a line that is the same as one of the next lines below the cursor, whatever its spaces.
+
+    Of a line that is little more than a word, such as "else:", there may be many: the same is one at the same depth.
     """
-    if not rules:
-        return Verdict(len(text))
-    verdicts = [rule(text, ended) for rule in rules]
-    stops = [verdict.end for verdict in verdicts if verdict.stop]
-    end = min(stops or (verdict.end for verdict in verdicts))
-    return Verdict(len(text[:end].rstrip()), bool(stops))
-
-
-def one_line(right: str) -> StopRule:
-    """End with the line, and leave out an end of it that repeats `right`, the code right of the cursor."""
-
-    def rule(text: str, ended: bool) -> Verdict:
-        line, newline, _ = text.partition("\n")
-        if newline or ended:
-            return Verdict(len(line.rstrip().removesuffix(right)), bool(newline))
-        held = (start for start in range(len(line)) if right.startswith(line[start:].rstrip()))
-        return Verdict(next(held, len(line)))
-
-    return rule
-
-
-def line_below(before: str, below: str) -> StopRule:
-    """End before a line that is the same as `below`, the next line of code after the cursor."""
+    below = [(_squeezed(line), indent_of(line) if _LITTLE.fullmatch(line) else None) for line in cursor.below]
     # The first line of the text is a whole line only if nothing was typed on it.
-    partial = bool(before.rpartition("\n")[2].strip())
+    partial = bool(cursor.line.strip())
 
     def rule(text: str, ended: bool) -> Verdict:
         lines = text.split("\n")
@@ -74,14 +51,23 @@ def line_below(before: str, below: str) -> StopRule:
         for number, line in enumerate(lines):
             complete = ended or number < len(lines) - 1
             if number or not partial:
-                if complete and line.strip() == below:
-                    return Verdict(start, stop=True)
-                if not complete and below.startswith(line.strip()):
-                    return Verdict(start)
+                code, indent = _squeezed(line), indent_of(line if number else cursor.line + line)
+                for same, depth in below:
+                    if complete and code == same and depth in (None, indent):
+                        return Verdict(start, stop=True)
+                    if not complete and same.startswith(code):
+                        return Verdict(start)
             start += len(line) + 1
         return Verdict(len(text))
 
     return rule
+
+
+_LITTLE = re.compile(r"\W*\w*\W*")
+
+
+def _squeezed(line: str) -> str:
+    return "".join(line.split())
 
 
 _LONGEST_LOOP = 8  # lines
@@ -128,33 +114,29 @@ def stutter(text: str, ended: bool) -> Verdict:
     return Verdict(sure)
 
 
-_OPENS = re.compile(r"\s*(?:async\s+)?(?:def|class|if|for|while|with|try|elif|else|except|finally|match|case)\b")
 _CLAUSES = ("elif", "else", "except", "finally", "case")  # they go on with the statement before them
 _WORD = re.compile(r"\w+")
-_NEW_LINE = re.compile(r"\n\s*\w*\Z")
-_CONTEXT = 200_000  # characters before the cursor that are searched for open brackets and strings
+_NEW_LINE = re.compile(r"\n\s*(?:async\s+)?\w*\Z")
 
 
-def block(before: str) -> StopRule:
+def block(cursor: Cursor) -> StopRule:
     """End with the block at the cursor."""
-    lines_above, _, line = before[-_CONTEXT:].rpartition("\n")
-    starts, nesting = _statement_starts(lines_above + "\n", _Nesting())
-    statement = (lines_above + "\n")[starts[-1] if starts else 0 :] + line
-    typed_indent = len(line.expandtabs())
-    opens = bool(_OPENS.match(statement))
+    line, statement = cursor.line, cursor.statement
+    typed_indent = columns(line)
+    opens = is_compound(statement)
 
     def rule(text: str, ended: bool) -> Verdict:
         code = line + text
         blank = not statement.strip()
-        base = None if blank else _indent(statement, 0)
+        base = None if blank else columns(indent_of(statement))
         body = False  # whether a line deeper than the statement at the cursor came
-        starts, _ = _statement_starts(code, nesting)
+        starts = [sign.end for sign in scan(code, cursor.open_above) if sign.statement]
         for start in [0, *starts] if blank else starts:
             at = len(code) - len(code[start:].lstrip())
             word = match[0] if (match := _WORD.match(code, at)) else ""
             if at == len(code) or (at + len(word) == len(code) and not ended):
                 break  # the line is blank yet, or its first word may go on
-            indent = _indent(code, at)
+            indent = columns(code[code.rfind("\n", 0, at) + 1 : at])
             if base is None:
                 # The indentation typed on a blank line is the block's, unless the model adds to it there.
                 base = typed_indent if typed_indent and code.find("\n", 0, at) >= 0 else indent
@@ -166,56 +148,3 @@ def block(before: str) -> StopRule:
         return Verdict(max(0, new_line.start() - len(line)) if new_line else len(text))
 
     return rule
-
-
-class _Nesting(NamedTuple):
-    depth: int = 0  # open brackets
-    quote: str = ""  # the triple quotes of the open string
-
-
-# No bracket reaches over these: one was not closed.
-_STATEMENT = re.compile(r"[ \t]*(?:def|class|import|return|async)\b")
-_LEXEMES = re.compile(
-    r"""
-    \#[^\n]*                                        # a comment
-    | \"{3} | '{3}
-    | "(?:\\.|[^"\\\n])*"? | '(?:\\.|[^'\\\n])*'?   # a string, or as much of it as there is
-    | [()\[\]{}]
-    | \\?\n
-    """,
-    re.VERBOSE,
-)
-
-
-def _statement_starts(code: str, nesting: _Nesting) -> tuple[list[int], _Nesting]:
-    """Offsets in `code` after each newline that is in no bracket or string, and the nesting at its end."""
-    starts: list[int] = []
-    (depth, quote), position = nesting, 0
-    while True:
-        if quote:
-            close = code.find(quote, position)
-            if close < 0:
-                return starts, _Nesting(depth, quote)
-            position, quote = close + len(quote), ""
-        lexeme = _LEXEMES.search(code, position)
-        if lexeme is None:
-            return starts, _Nesting(depth, quote)
-        position = lexeme.end()
-        sign = lexeme.group()
-        if sign in ('"""', "'''"):
-            quote = sign
-        elif sign in "([{":
-            depth += 1
-        elif sign in ")]}":
-            depth = max(0, depth - 1)
-        elif sign == "\n":
-            if _STATEMENT.match(code, position):
-                depth = 0
-            if not depth:
-                starts.append(position)
-
-
-def _indent(code: str, at: int) -> int:
-    """Columns before the first sign of the line of `code` that holds the offset `at`."""
-    line = code[code.rfind("\n", 0, at) + 1 :]
-    return len(line[: len(line) - len(line.lstrip())].expandtabs())
