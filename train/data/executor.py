@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import multiprocess  # type: ignore[import-untyped]
 from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.logging import setup_default_logger
@@ -53,6 +54,8 @@ def run_tasks(task: Callable[[int], None], number: int, *, workers: int, logs: P
         for rank in range(number):
             task(rank)
         return
+    # Workers are forked from a server that has what takes long to import; otherwise each of them imports it anew.
+    multiprocess.set_forkserver_preload([__name__, f"{__package__}.steps"])
     with _parallelism_of_tokenizers("false"), _quiet():
         _QuietExecutor(
             [Tasks(task)],
