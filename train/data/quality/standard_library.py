@@ -56,7 +56,12 @@ def lines_of(definition: Definition, lines: list[str]) -> str:
 
 
 def _root(root: Path | None) -> Path:
-    return root or Path(sysconfig.get_path("stdlib"))
+    return root or _installed()
+
+
+@functools.lru_cache(maxsize=1)
+def _installed() -> Path:
+    return Path(sysconfig.get_path("stdlib"))
 
 
 def _file_of(module: str, root: Path) -> Path:
