@@ -6,8 +6,7 @@ English at once, so that the docstring says what the solution does.
 
 from __future__ import annotations
 
-from .cli import exercises
 from .stream import Exercise, Report, generate, normalized
 from .verify import verify
 
-__all__ = ["Exercise", "Report", "exercises", "generate", "normalized", "verify"]
+__all__ = ["Exercise", "Report", "generate", "normalized", "verify"]

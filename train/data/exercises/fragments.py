@@ -7,6 +7,7 @@ An expression writes `{x}` for the item; of an entry (a pair or a record) it wri
 from __future__ import annotations
 
 import ast
+import re
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -129,6 +130,16 @@ def wrapped(expr: str) -> str:
     tree = ast.parse(_plain(expr), mode="eval").body
     simple = (ast.Name, ast.Call, ast.Subscript, ast.Constant, ast.Attribute, ast.Tuple, ast.ListComp)
     return expr if isinstance(tree, simple) else f"({expr})"
+
+
+def whose(attr: Attr, owner: str) -> str:
+    """Name an attribute of one thing: "the square of n", "the distance of n from 5"."""
+    if attr.noun.startswith("half (rounded down)"):
+        return f"half of {owner}, rounded down"
+    found = re.fullmatch(r"(copy|spelling|form|distance|part|remainder) ((?:with|from|between|modulo).*)", attr.noun)
+    if found:
+        return f"{'a' if found[1] == 'copy' else 'the'} {found[1]} of {owner} {found[2]}"
+    return f"the {attr.noun} of {owner}"
 
 
 def be(

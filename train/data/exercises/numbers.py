@@ -305,7 +305,7 @@ def nested(random: Random) -> Task:
         says = (
             (f"return the largest of 0 and the {what}",)
             if kind == "max"
-            else (f"return the {said} of the {what}", f"return, using recursion, the {said} of the {what}")
+            else (f"return the {said} of the {what}", f"use recursion to find the {said} of the {what}")
         )
     body = body.replace("total", random.choice(("total", "result", "answer")))
     return Task((f,), (param,), returns, says, (body,), ("numbers", "nested"))

@@ -124,7 +124,7 @@ def total(random: Random) -> Task:
         return s.task(
             (f"alternating_sum_of_{s.tail}", "alternating_sum"), "int",
             (f"return the alternating sum of {s.values}: add the first, subtract the second, and so on",
-             f"add and subtract in turn {s.values}, starting with an addition, and return the result"),
+             f"return the result of adding and subtracting {s.values} in turn, starting with an addition"),
             (
                 lines("total = 0", "sign = 1", s.loop(f"total += sign * {wrapped(s.value)}", "sign = -sign"),
                       "return total"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import copy
 import re
 import textwrap
 from collections.abc import Sequence
@@ -11,12 +10,13 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from .task import Param, Task, indent, show
+from .task import Param, Task, indent, listed, show
 
-INPUTS = 16
+INPUTS = 12
 LONGEST_LINE = 100
 _THIRD = {"sum": "sums", "check": "checks", "match": "matches"}
 _TYPING = {"list": "List", "dict": "Dict", "set": "Set", "tuple": "Tuple"}
+_LATER_VERBS = re.compile(r"(?:,|;|and) (?:return|keep|stop|sum|leave)\b|: return\b|(?:;|and) (?:join|replace)\b")
 
 
 class Dropped(Exception):
@@ -32,6 +32,7 @@ class Candidate:
     solution: str
     examples: tuple[tuple[str, str], ...]
     tags: tuple[str, ...]
+    tests: str = ""
 
 
 def render(task: Task, random: Random) -> Candidate:
@@ -55,7 +56,7 @@ def render(task: Task, random: Random) -> Candidate:
     hints = random.random()
     header = _header(task, name, imports, hints)
     prompt = f"{header}\n{indent(_docstring(task, examples, random))}\n"
-    return Candidate(name, prompt, indent(body) + "\n", examples[:6], task.tags)
+    return Candidate(name, prompt, indent(body) + "\n", examples[:6], task.tags, _tests(examples, random))
 
 
 def run_calls(source: str, name: str, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -64,9 +65,9 @@ def run_calls(source: str, name: str, calls: Sequence[tuple[Any, ...]]) -> list[
     exec(compile(source, "<exercise>", "exec"), scope)
     results = []
     for args in calls:
-        before = copy.deepcopy(args)
+        before = repr(args)
         results.append(scope[name](*args))
-        if args != before:
+        if repr(args) != before:
             raise Dropped("changes its input")
     return results
 
@@ -81,8 +82,17 @@ def pick_examples(runs: list[tuple[Any, str]]) -> list[int]:
         (early if plain and out not in seen else late).append(at)
         if plain:
             seen.add(out)
-    early.sort(key=lambda at: runs[at][1] in ("[]", "{}", "None", "0", "''", "-1", "set()"))
+    early.sort(key=lambda at: (_is_trivial(*runs[at]), _is_thin(runs[at][0])))
     return early + late
+
+
+def _is_trivial(args: tuple[Any, ...], out: str) -> bool:
+    return out in ("[]", "{}", "None", "0", "''", "-1", "set()") or (bool(args) and out == show(args[0]))
+
+
+def _is_thin(args: tuple[Any, ...]) -> bool:
+    """Tell whether an argument is a collection of fewer than three elements, which shows little."""
+    return any(isinstance(a, (list, dict, set, tuple)) and len(a) < 3 for a in args)
 
 
 def _names(task: Task) -> list[str]:
@@ -149,6 +159,7 @@ def _run(
 ) -> list[tuple[tuple[Any, ...], Any]]:
     calls = _draw_calls(task.params, random)
     results: list[Any] = []
+    agreed: list[tuple[str, type]] = []
     for body in bodies:
         source = "\n".join([*task.imports, f"def {name}({', '.join(parameters)}):", indent(body)])
         try:
@@ -158,10 +169,10 @@ def _run(
         except Exception as error:
             raise Dropped(f"solution raises {type(error).__name__}") from error
         shown = [(show(o), type(o)) for o in outputs]
-        if results and shown != [(show(o), type(o)) for o in results]:
+        if results and shown != agreed:
             raise Dropped("idioms disagree")
-        results = outputs
-    shown_outputs = [show(o) for o in results]
+        results, agreed = outputs, shown
+    shown_outputs = [text for text, _ in agreed]
     if len(set(shown_outputs)) < 2:
         raise Dropped("constant")
     if task.params and all(args[0] == out for args, out in zip(calls, results, strict=True)):
@@ -213,7 +224,9 @@ def _docstring(task: Task, examples: tuple[tuple[str, str], ...], random: Random
         body[-1:] = [body[-1]]
     if shown:
         form = random.random()
-        if form < 0.72:
+        if form < 0.05 and all(len(_assertion(*pair)) < 92 for pair in shown):
+            body += ["", *(_assertion(*pair) for pair in shown)]
+        elif form < 0.74:
             body += [""] if random.random() < 0.3 or len(body) > len(wrapped) else []
             body += [line for pair in shown for line in _prompted(task, *pair)]
         else:
@@ -222,6 +235,25 @@ def _docstring(task: Task, examples: tuple[tuple[str, str], ...], random: Random
             body += ["", head, *(f"{call} {arrow} {out}" for call, out in shown)]
     opening = "\n" if random.random() < 0.6 else ""
     return _quoted(opening + "\n".join(body) + "\n", random)
+
+
+def _tests(examples: tuple[tuple[str, str], ...], random: Random) -> str:
+    """Write some examples as assertions behind the solution, in one exercise of twelve."""
+    kind = random.random()
+    short = [e for e in examples if len(e[0]) + len(e[1]) < 84]
+    if kind > 1 / 12 or len(short) < 2:
+        return ""
+    rows = [_assertion(*pair) for pair in short[: random.randint(2, 4)]]
+    if kind < 1 / 24:
+        return "\n\n" + "\n".join(rows) + "\n"
+    name = short[0][0].partition("(")[0]
+    return f"\n\ndef test_{name}():\n" + "\n".join(f"    {row}" for row in rows) + "\n"
+
+
+def _assertion(call: str, out: str) -> str:
+    if out in ("True", "False"):
+        return f"assert {call}" if out == "True" else f"assert not {call}"
+    return f"assert {call} is None" if out == "None" else f"assert {call} == {out}"
 
 
 def _prompted(task: Task, call: str, out: str) -> tuple[str, ...]:
@@ -248,7 +280,7 @@ def _sentence(task: Task, random: Random) -> str:
         return _capital(_third_person(says)) + "."
     if kind < 0.9 and given:
         if all(len(p.describe.split()) <= 4 for p in task.params) and random.random() < 0.6:
-            return f"Given {_listed([f'{p.describe} {p.name}' for p in task.params])}, {says}."
+            return f"Given {listed([f'{p.describe} {p.name}' for p in task.params])}, {says}."
         if len(task.params) == 1:
             return f"Given {task.params[0].name}, {task.params[0].describe}, {says}."
     if kind < 0.95:
@@ -256,13 +288,9 @@ def _sentence(task: Task, random: Random) -> str:
     return f"This function {_third_person(says)}."
 
 
-def _listed(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
-
-
 def _third_person(says: str) -> str:
     verb, _, rest = says.partition(" ")
-    rest = re.sub(r"((?:,|;|and) )(return|keep|stop|sum)\b", r"\1\2s", rest)
+    rest = _LATER_VERBS.sub(lambda m: f"{m[0]}s", rest)
     return f"{_verb(verb)} {rest}"
 
 

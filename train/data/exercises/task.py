@@ -33,6 +33,8 @@ NAMES = tuple(
     """.split()  # noqa: SIM905 - a list would take a line a word
 )
 
+_SCALARS = {int, str, bool, float, type(None)}
+
 
 @dataclass(frozen=True)
 class Param:
@@ -66,8 +68,10 @@ class Task:
     imports: tuple[str, ...] = ()
 
 
-def show(value: object) -> str:
+def show(value: Any) -> str:
     """`repr`, with the elements of sets in sorted order, so that it does not depend on the hash seed."""
+    if type(value) in _SCALARS or (type(value) in (list, tuple) and {*map(type, value)} <= _SCALARS):
+        return repr(value)
     if isinstance(value, (set, frozenset)):
         return "{" + ", ".join(map(show, sorted(value))) + "}" if value else "set()"
     if isinstance(value, dict):
@@ -94,6 +98,11 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
 
 
+def listed(parts: list[str]) -> str:
+    """Join phrases with commas and "and"."""
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
+
+
 def article(noun: str) -> str:
     """Put `a` or `an` before a noun."""
     return f"{'an' if noun[0] in 'aeiou' and not noun.startswith(('uni', 'use')) else 'a'} {noun}"
@@ -101,7 +110,8 @@ def article(noun: str) -> str:
 
 def small_int(random: Random) -> int:
     """Draw an integer as people write them in examples: mostly small, sometimes negative."""
-    return random.choice((random.randint(0, 10), random.randint(1, 30), random.randint(-20, 60)))
+    low, high = random.choice(((0, 10), (1, 30), (-20, 60)))
+    return random.randint(low, high)
 
 
 def word(random: Random) -> str:
