@@ -281,7 +281,15 @@ def test_a_journal_is_one_process_s_and_no_other_file_is_taken_for_one(tmp_path:
     assert (tmp_path / "mine").read_text() == "dear diary"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_an_answer_is_on_the_disk_before_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: list[tuple[bytes, int]] = []
+    with Journal(tmp_path / "j") as journal:
+        monkeypatch.setattr(os, "fsync", lambda _: synced.append(((tmp_path / "j").read_bytes(), len(journal))))
+        journal.add(requests(1)[0].key("m"), "m", Answer("the answer", False, None), Usage(1, 1))
+        assert len(journal) == 1
+    assert len(synced) == 1 and b"the answer" in synced[0][0] and synced[0][1] == 0
+
+
 def test_an_answer_that_cannot_be_kept_does_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_descriptor: int, data: memoryview) -> int:
         raise OSError(28, "No space left on device")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import re
+import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from endpoint_server import Reply, Seen, Server, says
 
 from edge_phi.errors import InvalidCall
 from edge_phi.evaluate.sandbox import probe
-from edge_phi.train.data.endpoint import Caps, Endpoint, ask_exercises, ask_labels, ask_textbooks
+from edge_phi.train.data.endpoint import Caps, Endpoint, ask_exercises, ask_labels, ask_textbooks, asked
 from edge_phi.train.data.endpoint.code_blocks import blocks, parse
 from edge_phi.train.data.endpoint.extract import Unfit, extract
 from edge_phi.train.data.endpoint.labels import read_label
@@ -292,15 +294,37 @@ def test_sections_worth_reading_are_kept_and_the_others_reasons_are_counted(tmp_
 
 
 def test_more_can_be_asked_for_later_and_only_what_is_new_is_asked(tmp_path: Path) -> None:
-    with Server(lambda seen, _: says(section(str(hash(seen.prompt))))) as server:
+    with Server(lambda seen, _: says(section(str(zlib.crc32(seen.prompt.encode()))))) as server:
         for number in (3, 5):
             ask_textbooks(tmp_path / "out", Endpoint(server.url, "m"), count=number, say=lambda _: None)
         assert len(server.seen) == 5
     assert len(list(read_records(tmp_path / "out" / "00000.parquet"))) == 5
 
 
+def test_neither_workers_nor_the_order_of_answers_change_a_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asked, "_SHARD", 3)
+
+    def late(seen: Seen, number: int) -> Reply:
+        time.sleep(0.02 * (number % 3))
+        return says(section(str(zlib.crc32(seen.prompt.encode()) % 7)))  # some of them twice
+
+    with Server(late) as server:
+        for name, together, workers in (("one", 1, 1), ("two", 4, 2)):
+            counts = ask_textbooks(
+                tmp_path / name, Endpoint(server.url, "m", together), count=14, workers=workers, say=lambda _: None
+            )
+    assert counts.dropped["duplicate"] == 14 - counts.records_out > 0
+    one, two = (
+        {file.name: file.read_bytes() for file in (tmp_path / name).iterdir() if file.is_file()}
+        for name in ("one", "two")
+    )
+    assert one == two and len(shards_of(tmp_path / "one")) == 5
+
+
 def test_what_the_budget_leaves_out_is_counted(tmp_path: Path) -> None:
-    with Server(lambda seen, _: says(section(str(hash(seen.prompt))), usage=(300, 50))) as server:
+    with Server(lambda seen, _: says(section(str(zlib.crc32(seen.prompt.encode()))), usage=(300, 50))) as server:
         said: list[str] = []
         counts = ask_textbooks(
             tmp_path / "out", Endpoint(server.url, "m", 1), count=9, max_tokens=10, caps=Caps(2000), say=said.append
