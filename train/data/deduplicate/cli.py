@@ -20,7 +20,7 @@ def dedup(
         float,
         typer.Option(help="The Jaccard similarity, on runs of five words, from which on two are near-duplicates."),
     ] = 0.8,
-    workers: Annotated[int | None, typer.Option(help="Processes; all cores if not given.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; all cores if not given.")] = None,
 ) -> None:
     """Leave out exact copies and near-duplicates of earlier documents; print what was dropped."""
     from .step import deduplicate

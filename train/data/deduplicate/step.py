@@ -27,10 +27,9 @@ _SKETCH = {"words": WORDS, "buckets": BUCKETS}
 def deduplicate(source: Path, out: Path, *, threshold: float = 0.8, workers: int = 1, say: Say) -> Counts:
     """Copy the shards of `source` to `out` without exact copies and near-duplicates of earlier documents.
 
-    An exact copy is the same but for white space. A near-duplicate has, of the runs of five words that it and the other
-    have together, at least the share `threshold` in common (Jaccard similarity), as their sketches estimate it: with a
-    standard deviation of at most 0.03 around 0.8. Of documents that share a tenth of their runs almost none are called
-    near; of those at 0.8 or more, 3 in 1,000 are never compared.
+    An exact copy is the same but for white space. A near-duplicate has, of all runs of five words that it or the other
+    has, at least the share `threshold` in common (Jaccard similarity), as their sketches estimate it: with a standard
+    deviation of at most 0.025 around 0.8. Of pairs at 0.8, 3 in 1,000 are never compared (see sketches.py).
 
     The sketches and the pairs stay in `out`/.work, 536 bytes for each document, so that what is added later costs no
     more than itself; they may be removed.

@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_phi.errors import EdgePhiError, InvalidCall, InvalidFile
@@ -56,6 +56,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in sorted(folder.iterdir()) if file.is_file()}
 
 
+@settings(deadline=None)  # a busy machine is no defect
 @given(
     st.lists(
         st.builds(
