@@ -62,8 +62,6 @@ _NAMES = {
     "apache": "Apache-2.0",
     "apache 2": "Apache-2.0",
     "apache 2.0": "Apache-2.0",
-    "apache license 2.0": "Apache-2.0",
-    "apache license version 2.0": "Apache-2.0",
     "apache software": "Apache-2.0",
     "apache software 2.0": "Apache-2.0",
     "asl 2.0": "Apache-2.0",
@@ -115,7 +113,7 @@ _NAMES = {
 _UNSAID = frozenset({"", "unknown", "none", "other", "n/a", "no_license", "noassertion"})
 _LONGEST = 300  # characters; longer ones are a licence's text, not its name
 _NOTES = re.compile(r"\([^()]*\)|\b(?:text|prose|documentation|code|samples?|examples?)\b", re.IGNORECASE)
-_WORDS = re.compile(r"[^\w.+/-]+|\b(?:the|licen[cs]ed?|under)\b", re.IGNORECASE)
+_WORDS = re.compile(r"[^\w.+/-]+|\b(?:the|licen[cs]ed?|under|version)\b", re.IGNORECASE)
 _OPERATOR = re.compile(r"\s+(?:or|\|\|?)\s+", re.IGNORECASE)
 _TOGETHER = re.compile(r"\s+(?:and|\+|&)\s+|\s*[,;/]\s*", re.IGNORECASE)
 _TOKEN = re.compile(r"[()]|[^\s()]+")

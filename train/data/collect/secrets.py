@@ -14,10 +14,7 @@ from collections import Counter
 _END = r"(?![A-Za-z0-9_-])"
 # What a token must hold, and what it looks like from there. Bounded repetition alone: hostile text must not be slow.
 _TOKENS = [
-    (
-        "-----BEGIN ",
-        r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?:[^-]{0,4}(?:[A-Za-z0-9+/=:,. -]{16,80}\\?)){3}",
-    ),
+    ("-----BEGIN ", r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?:[^-]|-(?!--)){0,200}?[A-Za-z0-9+/=]{40}"),
     ("AKIA", r"(?<![A-Za-z0-9])AKIA[A-Z2-7]{16}(?![A-Za-z0-9])"),  # Amazon Web Services, and temporary keys
     ("ASIA", r"(?<![A-Za-z0-9])ASIA[A-Z2-7]{16}(?![A-Za-z0-9])"),
     ("AIza", r"(?<![A-Za-z0-9])AIza[A-Za-z0-9_-]{35}" + _END),  # Google
