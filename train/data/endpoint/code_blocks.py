@@ -20,12 +20,10 @@ class Block:
     Attributes:
         code: between the fences.
         language: as it is written after the opening fence, in lower case.
-        closed: there is a closing fence.
     """
 
     code: str
     language: str
-    closed: bool
 
     @property
     def is_python(self) -> bool:
@@ -34,7 +32,7 @@ class Block:
 
 
 def blocks(text: str) -> list[Block]:
-    """All fenced blocks, in order."""
+    """All fenced blocks, in order; the last one may have no end."""
     found: list[Block] = []
     fence, language, lines = "", "", list[str]()
     for line in text.split("\n"):
@@ -43,12 +41,12 @@ def blocks(text: str) -> list[Block]:
             if match:
                 fence, language, lines = match[1], match[2].lower(), []
         elif match and match[1].startswith(fence) and not match[2]:
-            found.append(Block("\n".join(lines) + "\n", language, True))
+            found.append(Block("\n".join(lines) + "\n", language))
             fence = ""
         else:
             lines.append(line)
     if fence:
-        found.append(Block("\n".join(lines) + "\n", language, False))
+        found.append(Block("\n".join(lines) + "\n", language))
     return found
 
 

@@ -123,7 +123,7 @@ def _extract(answer: str, wanted: str) -> Exercise:
 def _pieces(answer: str) -> list[_Piece]:
     """The statements of all Python in an answer; without fences, all of it may be Python."""
     python = [block for block in blocks(answer) if block.is_python]
-    sources = [block.code for block in python if block.closed]
+    sources = [block.code for block in python]  # one without an end too: whether it holds is seen by running it
     if not python and parse(answer) is not None:
         sources = [answer]
     if not sources:

@@ -117,6 +117,8 @@ ANSWERS: list[tuple[str, str]] = [
     (fenced(f"def NAME(x):\n{DOC}    import os\n    os._exit(0)\nassert NAME(1) == 2"), "fails its tests"),
     ("\x00" + fenced(GOOD), "control characters or broken Unicode"),
     (fenced(f"def NAME(x):\n{DOC}    return {'-' * 15_000}1\nassert NAME(1) == 1"), "does not parse"),
+    # A block without an end, where what is there holds.
+    (f"```python\ndef NAME(x):\n{DOC}    return x * 5\n\nassert NAME(1) == 5\nassert NAME(2) == 10", ""),
     # Without fences, with tests in a function, and without a newline at the end.
     (f"def NAME(x):\n{DOC}    return x + 2\n\ndef test_it():\n    assert NAME(1) == 3\n    assert NAME(2) == 4", ""),
 ]
@@ -142,8 +144,8 @@ def test_exercises_that_hold_are_kept_and_the_others_reasons_are_counted(tmp_pat
         if reason:
             reasons[reason] = reasons.get(reason, 0) + 1
     assert dict(counts.dropped) == reasons
-    assert (counts.records_in, counts.records_out) == (len(ANSWERS), 2)
-    first, last = (record for shard in shards_of(tmp_path / "out") for record in read_records(shard))
+    assert (counts.records_in, counts.records_out) == (len(ANSWERS), 3)
+    first, _, last = (record for shard in shards_of(tmp_path / "out") for record in read_records(shard))
     name = first.added["asked"]
     assert first.added["prompt"] == KEPT_PROMPT.replace("NAME", name)
     assert first.text == first.added["prompt"] + first.added["solution"]
@@ -247,13 +249,13 @@ def test_hostile_code_is_no_code_and_no_crash(code: str) -> None:
 
 def test_blocks_are_read_as_markdown_has_them() -> None:
     text = "```python\na\n```\n~~~\nb\n```\n~~~\n````py title=x\n```\nc\n````\n```bash\nls\n```\n  ```PYTHON\nd"
-    found = [(block.code, block.language, block.closed) for block in blocks(text)]
+    found = [(block.code, block.language) for block in blocks(text)]
     assert found == [
-        ("a\n", "python", True),
-        ("b\n```\n", "", True),
-        ("```\nc\n", "py", True),
-        ("ls\n", "bash", True),
-        ("d\n", "python", False),
+        ("a\n", "python"),
+        ("b\n```\n", ""),
+        ("```\nc\n", "py"),
+        ("ls\n", "bash"),
+        ("d\n", "python"),
     ]
 
 
