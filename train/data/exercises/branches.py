@@ -70,7 +70,8 @@ def thresholds(random: Random) -> Task:
     """A number sorted into named ranges."""
     thing, verb, low, high = random.choice(THINGS)
     number = random.choice((2, 3, 3))
-    labels = list(random.choice(LABELS)[: number + 1])
+    fitting = [each for each in LABELS if (each[0] == "cold") == (thing == "temperature")]
+    labels = list(random.choice(fitting)[: number + 1])
     step = random.choice((1, 5))
     cuts = sorted(random.sample(range((low + 2) // step + 1, (high - 1) // step), number))
     cuts = [cut * step for cut in cuts]

@@ -113,7 +113,7 @@ def group(random: Random) -> Task:
 
 def mapping(random: Random) -> Task:
     """A dictionary from each item to an attribute of it."""
-    s = draw_scene(random, pred=0.4, attr=1.0, hashable=True, kinds=("int", "str", "char"))
+    s = draw_scene(random, pred=0.4, attr=1.0, ordered=True, hashable=True, kinds=("int", "str", "char"))
     if s.attr is None:
         return mapping(random)
     d, a = s.domain, s.attr
