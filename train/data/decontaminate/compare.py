@@ -20,8 +20,8 @@ from .snippets import Snippet, snippets
 
 LOWEST_TAU = 0.8  # of the paper's; what matches less is not reported
 # Chosen on data: benchmarks/results/decontaminate.md.
-FARTHEST = 8.0  # L2 distance between a piece of code and a solution, in the bundled model's hidden states
-SHORT = 16  # symbols: a form below it says too little alone
+FARTHEST = 5.0  # L2 distance between a piece of code and a solution, in the bundled model's hidden states
+SHORT = 10  # symbols: a form below it says too little alone
 SHARED_WORDS = 0.5  # of a short solution's description, in what surrounds the code
 _LONGEST_DESCRIPTION = 4_000  # characters
 _RECORDS_AT_ONCE = 512  # whose embeddings are computed together
@@ -81,19 +81,29 @@ class Comparer:
         """Each record with the problems it is near to: one hit for a problem and a kind, by the problem's id."""
         records = iter(records)
         while chunk := list(itertools.islice(records, _RECORDS_AT_ONCE)):
-            near_by = [(at, *each) for at, record in enumerate(chunk) for each in self._near(record)]
-            distances = self._distances([(snippet, number) for _, snippet, number, _ in near_by])
             best: list[dict[str, Hit]] = [{} for _ in chunk]
-            for (at, snippet, number, rate), distance in zip(near_by, distances, strict=True):
-                task_id = self._solutions[number][0].task_id
-                known = best[at].get(task_id)
-                if distance <= self.farthest and (known is None or (known.rate or 0) < round(rate, 4)):
-                    where = f"{snippet.name or 'statements'}, line {snippet.line}"
-                    best[at][task_id] = Hit(chunk[at].id, task_id, "ast", where, round(rate, 4), round(distance, 3))
+            for at, hit in self.matches(chunk):
+                known = best[at].get(hit.task_id)
+                near_enough = (hit.distance or 0) <= self.farthest
+                if near_enough and (known is None or (known.rate or 0) < (hit.rate or 0)):
+                    best[at][hit.task_id] = hit
             for record, hits in zip(chunk, best, strict=True):
                 shared = shared_problems(record.text, self._ngrams, self._vocabulary)
                 words_too = [Hit(record.id, task_id, "13-gram", ngram) for task_id, ngram in shared.items()]
                 yield record, sorted([*words_too, *hits.values()], key=lambda hit: (hit.task_id, hit.kind))
+
+    def matches(self, records: Sequence[Record]) -> Iterator[tuple[int, Hit]]:
+        """Every piece of code with every solution whose match rate is 0.8 or more, however far their embeddings.
+
+        Yields:
+            The record's index, and what was found in it.
+        """
+        found = [(at, *each) for at, record in enumerate(records) for each in self._near(record)]
+        distances = self._distances([(snippet, number) for _, snippet, number, _ in found])
+        for (at, snippet, number, rate), distance in zip(found, distances, strict=True):
+            where = f"{snippet.name or 'statements'}, line {snippet.line}"
+            task_id = self._solutions[number][0].task_id
+            yield at, Hit(records[at].id, task_id, "ast", where, round(rate, 4), round(distance, 3))
 
     def _near(self, record: Record) -> Iterator[tuple[Snippet, int, float]]:
         seen: set[tuple[str, str]] = set()

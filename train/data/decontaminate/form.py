@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 
-from .lower import Node, lower
+from .lower import lower
+from .nodes import Node
 from .order import shape
 from .simplify import simplified
 
@@ -12,19 +13,20 @@ _FIRST = 0x4E00  # 20,000 characters follow it, none of them a surrogate
 _COMMUTING = {"+", "*", "==", "!=", "&", "|", "^"}
 
 
-def normal_form(node: ast.AST, imported: dict[str, str] | None = None) -> str:
+def normal_form(node: ast.AST, imported: dict[str, str] | None = None, *, method: bool = False) -> str:
     """The syntax tree in one of the many ways to write it, in preorder: a character for every label.
 
     Args:
         node: a function, a class or a module.
-        imported: what its module imports, as `lower.imports` gives it.
+        imported: what its module imports, as `nodes.imports` gives it.
+        method: whether a function is one of a class.
 
     Returns:
         The same string for programs that differ in what `lower` and `simplify` see past; "" for one without code or
         nested too deeply.
     """
     try:
-        symbols = shape(_turned(simplified(lower(node, imported))))
+        symbols = shape(_turned(simplified(lower(node, imported, method=method))))
     except RecursionError:
         return ""
     if len(symbols) < 3:

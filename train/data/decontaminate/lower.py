@@ -5,8 +5,7 @@ methods and of what is imported stay. Docstrings, annotations and imports go. Co
 `map`, `filter`, `sum`, `any`, `all`, `len([...])` and `"".join` become the loops they abbreviate, conditional
 expressions become branches, `x in (a, b)` stands for `x == a or x == b`, and comparisons look one way.
 
-A node is a tuple: its label, then nodes, and lists of nodes for blocks. `("v", name)` is a variable. What is lowered
-here is compared, never run: where an order of evaluation would matter, it may be lost.
+What is lowered here is compared, never run: where an order of evaluation would matter, it may be lost.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
-Node = tuple[Any, ...]
-Block = list[Node]
+from .nodes import FALSE, NONE, TRUE, Block, Node, bound_names, compared, membership, negated
 
 _BUILTINS = frozenset(dir(builtins))
 _METHODS = frozenset(
@@ -28,66 +26,34 @@ _METHODS = frozenset(
     if not name.startswith("__")
 ) | {"appendleft", "popleft", "rotate", "most_common", "elements", "group", "groups", "start", "end", "span"}
 _MODULES = frozenset(sys.stdlib_module_names)
-_COMPARE = {
-    ast.Eq: "==", ast.NotEq: "!=", ast.Lt: "<", ast.LtE: "<=", ast.In: "in", ast.NotIn: "notin",
-    ast.Is: "is", ast.IsNot: "isnot",
-}  # fmt: skip
-_TURNED = {ast.Gt: "<", ast.GtE: "<="}
 _OPERATOR = {
     ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/", ast.FloorDiv: "//", ast.Mod: "%", ast.Pow: "**",
     ast.LShift: "<<", ast.RShift: ">>", ast.BitOr: "|", ast.BitAnd: "&", ast.BitXor: "^", ast.MatMult: "@",
 }  # fmt: skip
-_OPPOSITE = {"==": "!=", "!=": "==", "in": "notin", "notin": "in", "is": "isnot", "isnot": "is"}
 _EMPTY: dict[str, Node] = {
     "list": ("list",), "dict": ("dict",), "tuple": ("tuple",), "set": ("set",), "str": ("c", "''"),
 }  # fmt: skip
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
-TRUE, FALSE, NONE = ("c", "True"), ("c", "False"), ("c", "None")
 
 
-def lower(node: ast.AST, imported: dict[str, str] | None = None) -> Node:
+def lower(node: ast.AST, imported: dict[str, str] | None = None, *, method: bool = False) -> Node:
     """Lower a function ("def"), a class ("class"), or a module or part of one ("module").
 
     Args:
         node: a definition or an `ast.Module`.
         imported: as `imports` gives it.
+        method: whether a function is one of a class, whose first parameter is left out.
 
     Raises:
         RecursionError: nested too deeply.
     """
     lowering = _Lowering(node, imported or {})
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-        return lowering.function(node.args, node.body)
+        kind, *parts = lowering.function(node.args, node.body)
+        return (kind, *parts[int(method and bool(node.args.posonlyargs or node.args.args)) :])
     if isinstance(node, ast.ClassDef):
         return ("class", lowering.block(node.body))
     return ("module", lowering.block(getattr(node, "body", [])))
-
-
-def imports(tree: ast.AST) -> dict[str, str]:
-    """What a program's import statements bind, as `lower` takes it."""
-    found: dict[str, str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {(alias.asname or alias.name.partition(".")[0]): "" for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            found |= {(alias.asname or alias.name): alias.name for alias in node.names}
-    return found
-
-
-def negated(node: Node) -> Node:
-    """Not `node`, without a `not` where there is another way."""
-    label = node[0]
-    if label == "not":
-        return node[1]  # type: ignore[no-any-return]
-    if label in _OPPOSITE:
-        return (_OPPOSITE[label], *node[1:])
-    if label in ("<", "<="):
-        return ("<=" if label == "<" else "<", node[2], node[1])
-    if label in ("and", "or"):
-        return ("or" if label == "and" else "and", *map(negated, node[1:]))
-    if node in (TRUE, FALSE):
-        return FALSE if node == TRUE else TRUE
-    return ("not", node)
 
 
 class _Lowering:
@@ -96,7 +62,7 @@ class _Lowering:
     def __init__(self, node: ast.AST, imported: dict[str, str]) -> None:
         self.own_name = getattr(node, "name", "")
         self.imported = imported
-        self.bound = {*_bound(node)} - {self.own_name}
+        self.bound = {*bound_names(node)} - {self.own_name}
         self.out: Block = []
         self.fresh = 0
 
@@ -196,7 +162,8 @@ class _Lowering:
                 for each, its in zip(target.elts, value.elts, strict=True):
                     self.assign(each, its)
                 return
-        if isinstance(target, ast.Name) and self.accumulated(value, ("v", target.id)):
+        alone = isinstance(target, ast.Name) and target.id not in _names(value)
+        if alone and isinstance(target, ast.Name) and self.accumulated(value, ("v", target.id)):
             return
         to = self.expr(target)
         self.branch(value, lambda one: self.store(to, one))
@@ -450,11 +417,11 @@ class _Lowering:
         values: list[Node] = []
         for value in map(self.expr, node.values):
             values += value[1:] if value[0] == label else [value]
-        return _membership((label, *values))
+        return membership((label, *values))
 
     def on_compare(self, node: ast.Compare) -> Node:
         values = [self.expr(node.left), *map(self.expr, node.comparators)]
-        tests = [_compared(op, *pair) for op, *pair in zip(node.ops, values[:-1], values[1:], strict=True)]
+        tests = [compared(op, *pair) for op, *pair in zip(node.ops, values[:-1], values[1:], strict=True)]
         return tests[0] if len(tests) == 1 else ("and", *tests)
 
     def on_lambda(self, node: ast.Lambda) -> Node:
@@ -487,49 +454,11 @@ _HANDLERS: dict[type, Callable[..., Node]] = {
 
 
 def parameters(arguments: ast.arguments, expr: Callable[[ast.expr], Node]) -> list[Node]:
-    """Parameters as variables, then the defaults of those that have one; `self` and `cls` are left out."""
+    """Parameters as variables, then the defaults of those that have one."""
     names = [each.arg for each in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]]
-    names = names[1:] if names[:1] in (["self"], ["cls"]) else names
     stars = [("star", ("v", each.arg)) for each in (arguments.vararg, arguments.kwarg) if each]
     defaults = [each for each in [*arguments.defaults, *arguments.kw_defaults] if each is not None]
     return [*(("v", name) for name in names), *stars, *map(expr, defaults)]
-
-
-def _compared(operator: ast.cmpop, left: Node, right: Node) -> Node:
-    if type(operator) in _TURNED:
-        return (_TURNED[type(operator)], right, left)
-    label = _COMPARE[type(operator)]
-    if label in ("==", "!=") and left[0] == "c" and right[0] != "c":
-        left, right = right, left
-    if label in ("in", "notin") and right[0] in ("list", "set"):
-        right = ("tuple", *right[1:])
-    if label in ("in", "notin") and right[0] == "tuple" and len(right) == 2:
-        label, right = ("==" if label == "in" else "!="), right[1]
-    if right == ("c", "0") and left[0] == "len()" and label in ("==", "!="):  # len(x) == 0 is not x
-        return ("not", left[1]) if label == "==" else left[1]
-    return (label, left, right)
-
-
-def _membership(node: Node) -> Node:
-    """x == a or x == b as x in (a, b); x != a and x != b as x not in (a, b)."""
-    single, many = ("==", "in") if node[0] == "or" else ("!=", "notin")
-    by_left: dict[Node, list[Node]] = {}
-    rest: list[Node] = []
-    for value in node[1:]:
-        if value[0] == single and value[2][0] == "c":
-            by_left.setdefault(value[1], []).append(value[2])
-        elif value[0] == many and value[2][0] == "tuple":
-            by_left.setdefault(value[1], []).extend(value[2][1:])
-        else:
-            rest.append(value)
-    if not any(len(items) > 1 for items in by_left.values()):
-        return node
-    merged = [
-        (many, left, ("tuple", *items)) if len(items) > 1 else (single, left, items[0])
-        for left, items in by_left.items()
-    ]
-    values = [*merged, *rest]
-    return values[0] if len(values) == 1 else (node[0], *values)
 
 
 def _is_map(node: ast.expr) -> bool:
@@ -551,13 +480,3 @@ def _is_number(node: Node) -> bool:
 
 def _names(node: ast.AST) -> set[str]:
     return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)}
-
-
-def _bound(node: ast.AST) -> Iterable[str]:
-    for each in ast.walk(node):
-        if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store):
-            yield each.id
-        elif isinstance(each, ast.arg):
-            yield each.arg
-        elif isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler)) and each.name:
-            yield each.name

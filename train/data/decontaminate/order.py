@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Any
 
-from .lower import Block, Node
+from .nodes import Block, Node
 
 # Methods that change the object they are called on.
 _CHANGING = {
@@ -20,6 +20,7 @@ _LEAVING = {"return", "raise", "break", "continue", "yield", "yieldfrom", "await
 _OUTSIDE = {"print()", "input()", "open()"}
 _LONGEST_BLOCK = 200  # statements; to order takes quadratic time
 _SYMBOLS = 20_000
+_TO_VARIABLE = {"=", "for", ".append()", ".add()"}
 
 
 def symbol(label: str) -> int:
@@ -126,17 +127,36 @@ def _gather_targets(target: Any, into: set[str]) -> None:
 
 
 def _flatten(node: Node, result: list[int]) -> None:
-    label = node[0]
+    """What every loop or assignment has is left out, lest it outweigh what tells programs apart."""
+    label, *children = node
     if label == "v":
         result.append(_VARIABLE)
         return
-    result.append(symbol(node[1] if label == "c" else f"n {node[1]}" if label == "n" else label))
     if label in ("c", "n"):
+        result.append(symbol(_leaf(node)))
         return
-    for child in node[1:]:
-        if isinstance(child, list):
+    if label == "do":
+        return _flatten(children[0], result)
+    if label == "def":
+        *parameters, body = children
+        label = f"def {sum(child[0] == 'v' for child in parameters)}"
+        children = [*(child for child in parameters if child[0] != "v"), body]
+    elif label in _TO_VARIABLE or label.startswith("= "):
+        children = children[1:] if children[0][0] == "v" else children
+    if label in ("=", "return") and len(children) == 1 and len(children[0]) <= 2:
+        leaf = children[0]
+        if leaf[0] in ("v", "c", "n") or len(leaf) == 1:
+            result.append(symbol(f"{label} {_leaf(leaf)}"))
+            return
+    result.append(symbol(label))
+    for at, child in enumerate(children):
+        if isinstance(child, tuple):
+            _flatten(child, result)
+        elif isinstance(child, list) and (child or at == 0 or not isinstance(children[at - 1], list)):
             for statement in child:
                 _flatten(statement, result)
             result.append(_END)
-        elif isinstance(child, tuple):
-            _flatten(child, result)
+
+
+def _leaf(node: Node) -> str:
+    return f"{node[0]} {node[1]}" if node[0] in ("c", "n") else str(node[0])

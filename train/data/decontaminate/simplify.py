@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from .lower import FALSE, NONE, TRUE, Block, Node, negated
+from .nodes import FALSE, NONE, TRUE, Block, Node, negated
 from .order import in_order, shape, writes_of
 
 _LEAVING = ("return", "raise", "continue", "break")
@@ -23,7 +23,7 @@ def simplified(node: Node) -> Node:
         RecursionError: nested too deeply.
     """
     for _ in range(2):  # what the first round shortens may be a temporary or a branch for the second
-        node = _without_temporaries(_shaped(node))
+        node = _without_temporaries(_without_aliases(_shaped(node)))
     return _ordered(_shaped(node))
 
 
@@ -218,6 +218,50 @@ def _inlined(node: Node, single: set[str]) -> Node:
             child = _inlined(child, single)
         children.append(child)
     return tuple(children)
+
+
+def _without_aliases(program: Node) -> Node:
+    """Where `x = y` hands over what was built as y and is never y again, it is x from the beginning."""
+    totals: Counter[str] = Counter()
+    _tally(program, totals)
+
+    def visit(node: Node) -> Node:
+        return tuple(
+            handed_over([visit(statement) for statement in child])
+            if isinstance(child, list)
+            else visit(child)
+            if isinstance(child, tuple)
+            else child
+            for child in node
+        )
+
+    def handed_over(block: Block) -> Block:
+        at = 0
+        while at < len(block):
+            label, *operands = block[at]
+            if label == "=" and operands[0][0] == operands[1][0] == "v" and operands[0] != operands[1]:
+                name, old = operands
+                before: Counter[str] = Counter()
+                for statement in block[:at]:
+                    if _uses(statement, old):
+                        _tally(statement, before)
+                if 0 < before[old[1]] == totals[old[1]] - 1 and not before[name[1]]:
+                    block = [*_replaced(block[:at], old, name), *block[at + 1 :]]
+                    continue
+            at += 1
+        return block
+
+    return visit(program)
+
+
+def _tally(node: Node, into: Counter[str]) -> None:
+    if node[0] == "v":
+        into[node[1]] += 1
+        return
+    for child in node[1:]:
+        for each in child if isinstance(child, list) else [child]:
+            if isinstance(each, tuple):
+                _tally(each, into)
 
 
 def _place(block: Block, at: int, single: set[str]) -> int:

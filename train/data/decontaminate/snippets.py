@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .form import normal_form
-from .lower import imports
+from .nodes import bound_names, imports
 
 _DEFINITION = re.compile(r"^([ \t]*)(?:async[ \t]+)?def[ \t]", re.MULTILINE)
 _PROMPT = re.compile(r"^([ \t]*)(?:>>>|\.\.\.|In \[\d+\]:)(?: |$)", re.MULTILINE)
@@ -20,7 +20,6 @@ _TAG = re.compile(r"</?[A-Za-z][^<>]{0,300}>")
 _NODES_PER_SYMBOL = 8  # of a syntax tree, at most, in code whose form is of interest
 _LONGEST_FRAGMENT = 20_000  # characters
 _FUNCTION = (ast.FunctionDef, ast.AsyncFunctionDef)
-_DOCUMENTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
 
 
 @dataclass(frozen=True)
@@ -43,13 +42,12 @@ class Snippet:
 
     @property
     def code(self) -> str:
-        """Its source, written anew, without docstrings and comments; "" where that is nested too deeply."""
+        """Its source, written anew without docstrings, comments and annotations, its own names numbered.
+
+        "" where it is nested too deeply.
+        """
         try:
-            node = copy.deepcopy(self.node)
-            for each in ast.walk(node):
-                if isinstance(each, _DOCUMENTED) and _docstring(each) is not None:
-                    each.body = each.body[1:] or [ast.Pass()]
-            return ast.unparse(node)
+            return ast.unparse(_Anonymous(self.node).visit(copy.deepcopy(self.node)))
         except (RecursionError, ValueError):
             return ""
 
@@ -75,7 +73,8 @@ def snippets(text: str, *, path: str = "", longest: int = 1 << 30) -> Iterator[S
     for line, fragment in _definitions(text):
         tree = parse(fragment)
         if tree is not None and tree.body:
-            yield from _of_function(tree.body[0], "", imports(tree), line - 1, longest, inside=False)
+            method = re.match(r"[^\n(]*\(\s*(self|cls)\b", fragment) is not None
+            yield from _of_function(tree.body[0], "", imports(tree), line - 1, longest, inside=False, method=method)
     for line, fragment in _blocks(text):
         tree = parse(fragment)
         if tree is not None:
@@ -100,24 +99,34 @@ def _of_module(tree: ast.Module, line: int, longest: int) -> Iterator[Snippet]:
 
 
 def _of_function(
-    node: ast.AST, prefix: str, imported: dict[str, str], before: int, longest: int, *, inside: bool
+    node: ast.AST,
+    prefix: str,
+    imported: dict[str, str],
+    before: int,
+    longest: int,
+    *,
+    inside: bool,
+    method: bool = False,
 ) -> Iterator[Snippet]:
     if isinstance(node, _FUNCTION):
         if _is_small(node, longest):
-            yield _snippet(node, f"{prefix}{node.name}", before + node.lineno, imported)
+            yield _snippet(node, f"{prefix}{node.name}", before + node.lineno, imported, method)
         prefix += f"{node.name}."
     elif isinstance(node, ast.ClassDef):
         prefix += f"{node.name}."
     if inside:
         for child in ast.iter_child_nodes(node):
             if isinstance(child, (ast.stmt, ast.excepthandler)):
-                yield from _of_function(child, prefix, imported, before, longest, inside=True)
+                of_class = isinstance(node, ast.ClassDef)
+                yield from _of_function(child, prefix, imported, before, longest, inside=True, method=of_class)
 
 
 def _of_statements(tree: ast.Module, line: int, longest: int) -> Iterator[Snippet]:
     """The whole program, where it is small and more than one function; else runs of statements between definitions."""
     body = [node for node in tree.body if not isinstance(node, (ast.Import, ast.ImportFrom))]
     if not body or (len(body) == 1 and isinstance(body[0], (ast.FunctionDef, ast.ClassDef))):
+        return
+    if any(isinstance(node, ast.Return) for node in body):  # a function's body, which is found with its head
         return
     imported = imports(tree)
     runs: list[list[ast.stmt]] = [body]
@@ -134,9 +143,9 @@ def _of_statements(tree: ast.Module, line: int, longest: int) -> Iterator[Snippe
             yield _snippet(module, "", line - 1 + run[0].lineno, imported)
 
 
-def _snippet(node: ast.AST, name: str, line: int, imported: dict[str, str]) -> Snippet:
+def _snippet(node: ast.AST, name: str, line: int, imported: dict[str, str], method: bool = False) -> Snippet:
     docstring = (_docstring(node) or "") if isinstance(node, _FUNCTION) else ""
-    return Snippet(name, line, normal_form(node, imported), docstring, node)
+    return Snippet(name, line, normal_form(node, imported, method=method), docstring, node)
 
 
 def _docstring(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Module) -> str | None:
@@ -185,3 +194,26 @@ def _blocks(text: str) -> Iterator[tuple[int, str]]:
             yield begin + 1, textwrap.dedent(block)
         held, begin = [], number + 1
         fenced = fence and not fenced
+
+
+class _Anonymous(ast.NodeTransformer):
+    """Leaves of a program what does not depend on how its author calls and explains things."""
+
+    def __init__(self, node: ast.AST) -> None:
+        self.names: dict[str, str] = {}
+        for each in bound_names(node):
+            self.names.setdefault(each, f"v{len(self.names)}")
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, (*_FUNCTION, ast.ClassDef, ast.Module)):
+            if _docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+            if isinstance(node, _FUNCTION):
+                node.returns = None
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        for field in () if isinstance(node, (ast.keyword, ast.alias)) else ("id", "arg", "name"):
+            name = getattr(node, field, None)
+            if isinstance(name, str):
+                setattr(node, field, self.names.get(name, name))
+        return super().generic_visit(node)
