@@ -13,6 +13,7 @@ from .sources import open_regular
 
 LONGEST_LINE = 8 << 20  # bytes; a million characters, each escaped in JSON, need no more
 _BLOCK = 1 << 20
+_UNPACKED_BLOCK = 1 << 16  # what is lost with it where a file is damaged
 _EXPANSION_ALLOWED = 256 << 20  # bytes, however little they came from
 _MOST_EXPANSION = 200  # times; text seldom reaches 20
 
@@ -73,7 +74,7 @@ class _Guarded:
         self._bytes = 0
 
     def __call__(self) -> bytes:
-        block: bytes = self._unpacked.read(_BLOCK)
+        block: bytes = self._unpacked.read(_UNPACKED_BLOCK)
         self._bytes += len(block)
         if self._bytes > _EXPANSION_ALLOWED and self._bytes > _MOST_EXPANSION * self._packed.tell():
             raise TooMuch

@@ -51,7 +51,7 @@ def collect_records(
     check_place(out, NAME)
     say(f"{NAME}: listing and hashing {', '.join(source.name for source in sources)}")
     units = write_units(sources, out / INPUTS_FOLDER, threads=max(1, workers))
-    work = _CollectUnit({source.name: source.root for source in sources}, allowed)
+    work = _CollectUnit({source.name: source.root for source in sources}, allowed, _SHARD_CHARACTERS)
     settings = {"licenses": list(allowed.more), "version": 1}
     return map_files(NAME, settings, units, out, work, workers=workers, say=say)
 
@@ -60,6 +60,7 @@ def collect_records(
 class _CollectUnit:
     roots: dict[str, Path]
     allowed: AllowList
+    shard_characters: int
 
     def __call__(self, path: Path, target: Path) -> Counts:
         unit = read_unit(path)
@@ -77,7 +78,7 @@ class _CollectUnit:
                     counting.dropped[str(reason)] += 1
 
         parts = 0
-        for part, records in groupby(_counted(kept()), key=_Part()):
+        for part, records in groupby(_counted(kept()), key=_Part(self.shard_characters)):
             write_records(part_of(target, part), records, {}, seen=counting.leave)
             parts += 1
         if not parts:
@@ -88,11 +89,12 @@ class _CollectUnit:
 class _Part:
     """Which shard of its unit a record goes to, by the text before it."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: int) -> None:
+        self._size = size
         self._characters = 0
 
     def __call__(self, record: Record) -> int:
-        part = self._characters // _SHARD_CHARACTERS
+        part = self._characters // self._size
         self._characters += len(record.text)
         return part
 

@@ -45,7 +45,7 @@ _PLACEHOLDER = re.compile(
 _NAMES = ("secret", "token", "passw", "apikey", "api_key", "accesskey", "access_key", "authkey", "auth_key")
 _NAMED = re.compile(
     r"(?:secret|token|passw(?:or)?d|api_?key|access_?key|auth_?key)\w{0,20}[\"']?\]?\s{0,3}"
-    r"(?::\s?[\w.]{1,20}\s?=|[:=]|,)\s{0,3}$",
+    r"(?::\s?[\w.]{1,20}\s?=|[:=])\s{0,3}$",
     re.IGNORECASE,
 )
 _QUOTED = re.compile(r"([\"'])([A-Za-z0-9+/=_-]{20,100})\1")

@@ -147,6 +147,7 @@ def test_a_secret_is_found_wherever_it_stands(secret: str) -> None:
         'token = "https://api.service.org/v1/token1234"',
         'sha256 = "' + _drawn("0123456789abcdef", 64) + '"',
         'api_key = os.environ["API_KEY"]',
+        '_no_split = ["Omni2_5Token2WavModel", "Omni2_5Token2WavBigVGANModel"]',
         "passwords = ['" + "a1" * 12 + "']",
         "tokens = '0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJ'",
     ],
@@ -192,6 +193,11 @@ def test_deep_code_never_ends_the_process(opening: str, repeated: str, closing: 
         "over a million characters",
         "too large to parse safely",
     )
+
+
+def test_hostile_code_is_judged_in_time_that_grows_with_its_length() -> None:
+    code = "\n" * 300_000 + ("x" * 990 + "\n") * 300 + "print ("
+    assert unfit(code, python=True) == "does not parse as Python"  # not before tomorrow, if white space were retried
 
 
 def test_encodings() -> None:
