@@ -15,7 +15,6 @@ $EDGE_PHI_DATA, as for `edge-phi train`.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import io
 import json
 import os
@@ -38,9 +37,8 @@ from edge_phi.checkpoint import PhiConfig, read_config
 from edge_phi.cores import usable_cores
 from edge_phi.errors import EdgePhiError, InvalidCall
 from edge_phi.measure.machine import this_machine
-from edge_phi.tokenizer import Tokenizer, load_tokenizer
-from edge_phi.train.data.collect import collect, standard_library, text_folder
-from edge_phi.train.data.exercises import generate
+from edge_phi.train.data.pipeline import Origin, build
+from edge_phi.train.data.shards import read_shards
 from edge_phi.train.grow import grow
 from edge_phi.train.model import Phi
 from edge_phi.train.optim import build_optimizers
@@ -199,35 +197,27 @@ def batches(arrays: dict[str, npt.NDArray[np.uint16]]) -> Iterator[Tensor]:
 
 def text(work: Path) -> tuple[dict[str, npt.NDArray[np.uint16]], Tensor]:
     """Token arrays by group, and held-out sequences [sequences, length + 1]; made once."""
-    path = work / "text.npz"
-    if not path.is_file():
+    shards = work / "shards"
+    if not (shards / "index.json").is_file():
         root = Path(os.environ["EDGE_PHI_DATA"]) if "EDGE_PHI_DATA" in os.environ else None
-        sources = [standard_library(), *([text_folder(root / "corpus")] if root else [])]
+        texts = ("standard_library", *([str(root / "corpus")] if root else []))
         benchmarks = root / "eval" if root and (root / "eval").is_dir() else None
-        groups = load_recipe("phi-1-nano").data
-        texts: dict[str, list[str]] = {name: [] for name in (*groups, "validation")}
-        print("collecting text", file=sys.stderr)
-        for document in collect(sources, benchmarks=benchmarks).documents:
-            named = [name for name, members in groups.items() if document.source in members]
-            group = named[0] if named else "textbooks"
-            # As train/data/prepare.py holds code out, so that nano has not seen it.
-            held_out = group == "python" and hashlib.sha256(document.id.encode()).digest()[0] < 3
-            texts["validation" if held_out else group].append(document.text)
-        texts["exercises"] = [exercise.text for exercise in generate(1_000, seed=SEED, workers=usable_cores())]
-        tokenizer = load_tokenizer(NANO)
-        arrays = {name: pack(members, tokenizer) for name, members in texts.items() if members}
-        with atomic.atomic_file(path) as file:
-            np.savez(file, **arrays)
-    with np.load(path) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    held_out = arrays.pop("validation")
+        # Begun with nano so that its tokenizer packs; what is held out then is what nano has not seen.
+        recipe = replace(load_recipe("phi-1-nano"), start_from=str(NANO), exercises=1_000)
+        origin = Origin(texts, benchmarks=benchmarks)
+        build(
+            recipe,
+            origin,
+            shards,
+            work / "steps",
+            workers=usable_cores(),
+            say=lambda line: print(line, file=sys.stderr),
+        )
+    stored = read_shards(shards)
+    arrays = {name: np.concatenate(array.parts) for name, array in stored.arrays.items()}
+    held_out = np.concatenate(stored.validation.parts)
     rows = [held_out[start : start + LENGTH + 1] for start in range(0, len(held_out) - LENGTH, LENGTH)]
     return arrays, torch.from_numpy(np.stack(rows[:VALIDATION_SEQUENCES]).astype(np.int64))
-
-
-def pack(texts: list[str], tokenizer: Tokenizer) -> npt.NDArray[np.uint16]:
-    end = tokenizer.end_of_text
-    return np.concatenate([np.array([*tokenizer.encode(each), end], np.uint16) for each in texts])
 
 
 def grown(spread: float) -> Callable[[Phi], None]:

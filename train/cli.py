@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from edge_phi.errors import InvalidCall, MissingExtra
+from edge_phi.errors import MissingExtra
 
-from .recipe import Recipe, load_recipe
+from .recipe import Recipe, load_recipe, read_overrides
 
 if TYPE_CHECKING:
     from .loop import StepMetrics
@@ -41,7 +41,7 @@ def train(
     taken from $EDGE_PHI_DATA/corpus, and what overlaps with the benchmarks in $EDGE_PHI_DATA/eval is left out. Under
     torchrun, every process trains its part: torchrun --nproc-per-node 8 -m edge_phi train RECIPE.
     """
-    settings = load_recipe(recipe, _overrides(context.args))
+    settings = load_recipe(recipe, read_overrides(context.args))
     if dry_run:
         from .dry_run import print_dry_run
 
@@ -127,13 +127,3 @@ def _mfu(metrics: StepMetrics) -> str:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
-
-
-def _overrides(arguments: list[str]) -> dict[str, str]:
-    overrides = {}
-    for argument in arguments:
-        key, equals, value = argument.removeprefix("--").partition("=")
-        if not argument.startswith("--") or not equals:
-            raise InvalidCall(f"cannot read {argument!r}: write overrides as --key=value")
-        overrides[key] = value
-    return overrides

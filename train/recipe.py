@@ -57,6 +57,8 @@ class Recipe:
     dropout: float = 0.0  # of attention, residual and embedding
     vocabulary: int = 8192  # of the tokenizer to train, where the data have none
     exercises: int = 30_000  # how many to generate
+    quality: float = 1.0  # share of the Python to keep, by its educational value; 1: all, none is judged
+    tau: float = 0.8  # match rate of syntax trees from which on a text is too close to a benchmark
     weights: str = "bfloat16"  # as saved
     compile: bool = False  # torch.compile: about a minute at the start, then some 15 % faster; needs a C++ compiler
     validate_every: int = 100  # steps
@@ -106,6 +108,21 @@ def load_recipe(name: str, overrides: dict[str, str] | None = None) -> Recipe:
         return _validated(_build(raw))
     except EdgePhiError as error:
         raise InvalidCall(f"recipe {name}: {error}") from error
+
+
+def read_overrides(arguments: list[str]) -> dict[str, str]:
+    """What a command line has left over, --KEY=VALUE each, as `load_recipe` takes it.
+
+    Raises:
+        InvalidCall: an argument is written otherwise.
+    """
+    overrides = {}
+    for argument in arguments:
+        key, equals, value = argument.removeprefix("--").partition("=")
+        if not argument.startswith("--") or not equals:
+            raise InvalidCall(f"cannot read {argument!r}: write overrides as --key=value")
+        overrides[key] = value
+    return overrides
 
 
 def _build(raw: dict[str, Any]) -> Recipe:
@@ -203,6 +220,10 @@ def _validated(recipe: Recipe) -> Recipe:
     for key in ("dropout", "beta1", "beta2"):
         if not 0 <= getattr(recipe, key) < 1:
             raise InvalidCall(f"{key} is {getattr(recipe, key)}: it must be at least 0 and less than 1")
+    if not 0 < recipe.quality <= 1:
+        raise InvalidCall(f"quality is {recipe.quality}: it is a share, more than 0 and at most 1")
+    if not 0.8 <= recipe.tau <= 1:
+        raise InvalidCall(f"tau is {recipe.tau}: it must be from 0.8 to 1")
     for key in ("eps", "clip"):
         if getattr(recipe, key) <= 0:
             raise InvalidCall(f"{key} is {getattr(recipe, key)}: it must be more than 0")

@@ -24,7 +24,8 @@ from edge_phi.lineage import sha256_of
 
 from .attention import attention_backend
 from .curves import plot_loss
-from .data.prepare import prepare
+from .data.funnel import table
+from .data.pipeline import Origin, build, is_made
 from .data.shards import END_OF_TEXT, TOKENIZER_FILE, Shards, read_shards, read_tokenizer
 from .distributed import Place, joined
 from .flops import available_bytes, check_memory
@@ -141,20 +142,29 @@ def _data(recipe: Recipe, folder: Path, shards: Path | None, place: Place, say: 
             "'edge-phi data pack' makes"
         )
     if place.first:
-        root = Path(os.environ["EDGE_PHI_DATA"]) if "EDGE_PHI_DATA" in os.environ else None
-        benchmarks = root / "eval" if root and (root / "eval").is_dir() else None
-        if root and benchmarks is None:
-            say(f"{root}: holds no benchmarks in eval/: overlap with them is not looked for")
-        prepare(
-            recipe,
-            folder / "data",
-            corpus=root and root / "corpus",
-            benchmarks=benchmarks,
-            keep=has_state(folder / STATE_FOLDER),
-            say=say,
-        )
+        _make(recipe, folder, say)
     place.wait()
     return read_shards(folder / "data")
+
+
+def _make(recipe: Recipe, folder: Path, say: Callable[[str], None]) -> None:
+    """The recipe's shards from its own sources, if they are not there."""
+    origin = _origin(say)
+    if is_made(folder / "data", recipe, origin):
+        return
+    if has_state(folder / STATE_FOLDER):
+        raise InvalidCall(f"{folder}: holds a run with other settings: give another --out, or remove it to begin anew")
+    stages = build(recipe, origin, folder / "data", folder / "data-steps", workers=usable_cores(), say=say)
+    for line in table(stages):
+        say(line)
+
+
+def _origin(say: Callable[[str], None]) -> Origin:
+    root = Path(os.environ["EDGE_PHI_DATA"]) if "EDGE_PHI_DATA" in os.environ else None
+    benchmarks = root / "eval" if root and (root / "eval").is_dir() else None
+    if root and benchmarks is None:
+        say(f"{root}: holds no benchmarks in eval/: overlap with them is not looked for")
+    return Origin(("standard_library", *([str(root / "corpus")] if root else [])), benchmarks=benchmarks)
 
 
 def _initial(recipe: Recipe, config: PhiConfig, data: Shards, say: Callable[[str], None]) -> dict[str, Tensor] | None:

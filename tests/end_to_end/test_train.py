@@ -38,7 +38,7 @@ def test_two_steps_of_the_bundled_recipe_give_a_folder_transformers_loads(tmp_pa
     assert len(words) == model.config.vocab_size == 8192
     assert words.decode(words("def f(x):\n    return x")["input_ids"]) == "def f(x):\n    return x"
     lineage = json.loads((folder / "lineage.json").read_text())
-    assert lineage["data"]["documents"]["sources"]["standard_library"]["licenses"] == ["PSF-2.0"]
+    assert "PSF-2.0" in lineage["data"]["documents"]["sources"]["standard_library"]["licenses"]
     assert lineage["result"]["tokens"] == 2 * 128
     assert (tmp_path / "runs" / "phi-1-nano" / "loss.png").read_bytes().startswith(b"\x89PNG")
 

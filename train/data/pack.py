@@ -161,26 +161,6 @@ def _encode(texts: Iterable[str], tokenizer: Any) -> list[npt.NDArray[np.uint16]
     ]
 
 
-def pack_in_parts(
-    texts: Iterable[str], tokenizer: Any, *, tokens: int = _TOKENS_PER_PART
-) -> Iterator[npt.NDArray[np.uint16]]:
-    """As `pack`, in arrays of about `tokens` tokens each, so that no more than one is in memory.
-
-    Raises:
-        InvalidCall: as `pack`.
-    """
-    held: list[npt.NDArray[np.uint16]] = []
-    size = 0
-    for batch in _batches(texts, _TEXTS_AT_ONCE):
-        held += _encode(batch, tokenizer)
-        size = sum(map(len, held))
-        if size >= tokens:
-            yield np.concatenate(held)
-            held = []
-    if held:
-        yield np.concatenate(held)
-
-
 @dataclass(frozen=True)
 class _EncodeShard:
     """One record shard to an .npz with an array for each token array that it has something for."""

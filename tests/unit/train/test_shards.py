@@ -10,8 +10,8 @@ import pytest
 from tokenizers import Tokenizer
 
 from edge_phi.errors import EdgePhiError, InvalidCall, InvalidFile
-from edge_phi.train.data.pack import pack, pack_in_parts, train_tokenizer
-from edge_phi.train.data.pack_text import pack_text
+from edge_phi.train.data.own_text import pack_own
+from edge_phi.train.data.pack import pack, train_tokenizer
 from edge_phi.train.data.shards import ShardWriter, read_shards
 
 TEXTS = [f"def add_{number}(value):\n    return value + {number}\n" for number in range(400)]
@@ -27,7 +27,8 @@ def folder(tmp_path: Path, tokenizer: Tokenizer) -> Path:
     out = tmp_path / "shards"
     out.mkdir()
     writer = ShardWriter(out, tokenizer)
-    assert writer.write("code", pack_in_parts(TEXTS, tokenizer, tokens=1)) == len(pack(TEXTS, tokenizer))
+    parts = [pack(TEXTS[:150], tokenizer), pack(TEXTS[150:], tokenizer)]
+    assert writer.write("code", parts) == len(pack(TEXTS, tokenizer))
     writer.write("validation", [pack(TEXTS[:10], tokenizer)])
     writer.finish({"documents": {"sha256": "of a test"}})
     return out
@@ -40,13 +41,6 @@ def test_what_was_written_is_read(folder: Path, tokenizer: Tokenizer) -> None:
     assert np.array_equal(shards.validation.parts[0], pack(TEXTS[:10], tokenizer))
     assert shards.tokenizer.get_vocab_size() == 300
     assert shards.manifest == {"documents": {"sha256": "of a test"}}
-
-
-def test_parts_together_hold_what_one_array_would(tokenizer: Tokenizer) -> None:
-    many = TEXTS * 6  # more than are encoded at once
-    parts = list(pack_in_parts(many, tokenizer, tokens=10_000))
-    assert len(parts) > 1
-    assert np.array_equal(np.concatenate(parts), pack(many, tokenizer))
 
 
 def _edit_index(folder: Path, change: object) -> None:
@@ -99,20 +93,33 @@ def test_a_folder_of_text_becomes_shards(tmp_path: Path) -> None:
     (source / "broken.py").write_text("def broken(:\n" * 20)
     (source / ".hidden" / "secret.py").write_text("password = 1\n" * 20)
     said: list[str] = []
-    pack_text(tmp_path / "out", {"code": source}, tokenizer=None, vocabulary=300, benchmarks=None, say=said.append)
+
+    def run(out: str, tokenizer: Path | None = None, **sources: Path) -> None:
+        pack_own(
+            tmp_path / out, {name: str(path) for name, path in sources.items()}, tmp_path / f"{out}-work",
+            tokenizer=tokenizer, vocabulary=300, benchmarks=None, workers=1, say=said.append,
+        )  # fmt: skip
+
+    run("out", code=source)
     shards = read_shards(tmp_path / "out")
     decoded = shards.tokenizer.decode(np.concatenate(shards.arrays["code"].parts).tolist())
     assert decoded.count('"""Module') + len(_documents(shards.validation.parts[0])) == 40
     assert "password" not in decoded
-    assert "does not parse as Python" in said[0]
+    assert any("does not parse as Python" in line for line in said)
 
     # the same tokenizer again, and nothing but shards is replaced
     words = tmp_path / "out" / "tokenizer.json"
-    pack_text(tmp_path / "again", {"code": source}, tokenizer=words, vocabulary=1, benchmarks=None, say=said.append)
+    run("again", words, code=source)
     for file in (tmp_path / "out").glob("*.npy"):
         assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
     with pytest.raises(InvalidCall, match="holds no token shards"):
-        pack_text(source, {"code": source}, tokenizer=words, vocabulary=1, benchmarks=None, say=said.append)
+        run("mine", words, code=source)
+
+    # what a step has left is packed as it is
+    run("steps", words, code=tmp_path / "out-work" / "dedup")
+    assert (tmp_path / "steps" / "code-00000.npy").read_bytes() == (tmp_path / "out" / "code-00000.npy").read_bytes()
+    with pytest.raises(InvalidCall, match="code is a source in two"):
+        run("twice", words, a=tmp_path / "out-work" / "dedup", b=tmp_path / "out-work" / "collect-code")
 
 
 @pytest.mark.parametrize("name", ["../code", "", "a/b", "x" * 200])

@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from edge_phi.errors import InvalidCall
 from edge_phi.train.data.gather import gather
-from edge_phi.train.data.pack import pack_records
+from edge_phi.train.data.pack import pack, pack_records, train_tokenizer
 from edge_phi.train.data.records import Record, write_records
 from edge_phi.train.data.shards import read_shards
 from edge_phi.train.data.steps import Step, run_step
@@ -112,3 +115,27 @@ def test_gathered_folders_are_read_as_one(tmp_path: Path) -> None:
     for number, name in enumerate(["a", "a", "b", "b"]):
         shard = tmp_path / "both" / f"{number:05}.parquet"
         assert shard.read_bytes() == (tmp_path / name / f"{number % 2:05}.parquet").read_bytes()
+
+
+@given(texts=st.lists(st.text(max_size=40), max_size=4))
+def test_packing_joins_by_end_of_text_and_loses_nothing(texts: list[str]) -> None:
+    tokenizer = _tokenizer()
+    tokens = pack(texts, tokenizer)
+    end = tokenizer.token_to_id("<|endoftext|>")
+    assert (tokens == end).sum() == len(texts)
+    runs = np.split(tokens, np.flatnonzero(tokens == end) + 1)[:-1]
+    assert [tokenizer.decode([int(token) for token in run[:-1]]) for run in runs] == texts
+
+
+def test_end_of_text_written_in_a_document_is_text() -> None:
+    tokenizer = _tokenizer()
+    tokens = pack(["a <|endoftext|> b"], tokenizer)
+    assert (tokens == tokenizer.token_to_id("<|endoftext|>")).sum() == 1
+
+
+def _tokenizer(made: list[Tokenizer] = []) -> Tokenizer:  # noqa: B006 - trained once
+    if not made:
+        made.append(
+            train_tokenizer(["A list keeps its items in the order in which they were added. " * 3], vocab_size=300)
+        )
+    return made[0]
