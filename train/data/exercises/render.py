@@ -13,6 +13,7 @@ from typing import Any
 from .task import Param, Task, indent, listed, show
 
 INPUTS = 12
+KEPT = 6  # of the examples
 LONGEST_LINE = 100
 _THIRD = {"sum": "sums", "check": "checks", "match": "matches"}
 _TYPING = {"list": "List", "dict": "Dict", "set": "Set", "tuple": "Tuple"}
@@ -56,7 +57,7 @@ def render(task: Task, random: Random) -> Candidate:
     hints = random.random()
     header = _header(task, name, imports, hints)
     prompt = f"{header}\n{indent(_docstring(task, examples, random))}\n"
-    return Candidate(name, prompt, indent(body) + "\n", examples[:6], task.tags, _tests(examples, random))
+    return Candidate(name, prompt, indent(body) + "\n", examples[:KEPT], task.tags, _tests(examples, random))
 
 
 def run_calls(source: str, name: str, calls: Sequence[tuple[Any, ...]]) -> list[Any]:
@@ -180,6 +181,10 @@ def _run(
     if max(map(len, shown_outputs)) > 400:
         raise Dropped("output too long")
     order = pick_examples([(args, out) for args, out in zip(calls, shown_outputs, strict=True)])
+    other = next(at for at in order if shown_outputs[at] != shown_outputs[order[0]])
+    if order.index(other) >= KEPT:  # what is kept must not always be the same
+        order.remove(other)
+        order.insert(KEPT - 1, other)
     return [(calls[at], results[at]) for at in order]
 
 
