@@ -70,7 +70,10 @@ class Balance:
 
     def _whole(self, opened: Open, typed: int) -> bool:
         ours = opened[typed:]
-        if any(_is_triple(frame) for frame in ours) or ("#" in ours and self._cursor.right):
+        right = self._cursor.right
+        if any(_is_triple(frame) and right.count(frame.lstrip("f")) % 2 == 0 for frame in ours):
+            return False  # what closes it further down is the beginning of another string
+        if "#" in ours and right:
             return False
         if self._text >= 0 and typed > self._text:  # still in the string of several lines
             return not ours

@@ -42,13 +42,19 @@ def complete(
     max_tokens: Annotated[int, typer.Option(help="Stop after so many tokens.")] = 128,
     temperature: Annotated[float, typer.Option(help="0 takes the most probable token, more varies.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Of the random numbers behind a temperature above 0.")] = 0,
+    min_logprob: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(
+            help="Offer text only while its tokens' mean log-probability is at least this, as -1.5.", show_default=False
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object with the timings.")] = False,
 ) -> None:
     """Continue the code at a cursor, to the end of its block."""
     from .decode import DecodeSettings
     from .session import open_session
 
-    settings = DecodeSettings(max_tokens=max_tokens, temperature=temperature, seed=seed)
+    settings = DecodeSettings(max_tokens=max_tokens, temperature=temperature, seed=seed, min_logprob=min_logprob)
     cursor = parse_cursor(at) if at else None
     name = str(file) if file else "standard input"
     buffer = read_buffer(file) if file else _read_stdin()
@@ -103,7 +109,12 @@ class _Printer:
     def write(self, text: str) -> None:
         """Write and flush `text`."""
         if text:
-            print(shown(text) if self._terminal else text.replace("\n", self._newline), end="", flush=True)
+            # A buffer of mixed newlines has "\r\n" where the lines at the cursor have.
+            print(
+                shown(text.replace("\r\n", "\n")) if self._terminal else text.replace("\n", self._newline),
+                end="",
+                flush=True,
+            )
             self._last = text[-1]
 
     def finish(self) -> None:

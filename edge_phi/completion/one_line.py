@@ -22,11 +22,15 @@ def one_line(cursor: Cursor, balance: Balance) -> StopRule:
         squeezed = "".join(line[place] for place in signs)
         end = 0  # of the code before the current sign
         for number, place in enumerate(signs):
-            if not _inside_word(line, place) and any(span.start <= end <= span.end for span in spans):
+            if any(span.start <= end <= span.end for span in spans):
                 rest = squeezed[number:]
+                begun = _inside_word(line, place)
                 if rest.startswith(right):
-                    return Verdict(end, stop=True)
-                if right.startswith(rest) and not (ended and _inside_word(right, len(rest))):
+                    last = signs[number + len(right) - 1] + 1
+                    # The end of a word is the end of many: it is meant where the line ends with it.
+                    if (ended and rest == right) or not (begun or _may_go_on(line, last, ended=ended)):
+                        return Verdict(end, stop=True)
+                if right.startswith(rest) and not (ended and (begun or _inside_word(right, len(rest)))):
                     return Verdict(end, bool(newline))
             end = place + 1
         return Verdict(spans[-1].end if spans else 0, bool(newline))
@@ -43,6 +47,11 @@ def space_before(cursor: Cursor, text: str, end: int) -> int:
 
 
 _CLOSE_UP = tuple(")]},:;.")
+
+
+def _may_go_on(line: str, at: int, *, ended: bool) -> bool:
+    """Whether a word that ends at `at` goes on there, or yet may."""
+    return _inside_word(line, at) or (at == len(line) and not ended and (line[-1].isalnum() or line[-1] == "_"))
 
 
 def _inside_word(text: str, at: int) -> bool:
