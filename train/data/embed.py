@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 _PADDED_TO = 32  # tokens: lengths are rounded up to a multiple of it
-_BATCH_TOKENS = 1024
+_BATCH_TOKENS = 256  # as fast as a thousand, and less is wasted on few texts
 _TEXTS_AT_ONCE = 2048  # bounds the memory for token ids, and how much of a batch stays empty
 
 

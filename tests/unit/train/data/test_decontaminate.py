@@ -367,8 +367,9 @@ def comparer(evaluation_data: Path) -> Comparer:
 
 def test_the_known_contaminated_documents_are_found(comparer: Comparer, evaluation_data: Path) -> None:
     for source, known in KNOWN.items():
-        packed = (evaluation_data / "corpus" / source / f"{source}.jsonl.gz").read_bytes()
-        texts = {row["path"]: row["text"] for row in map(json.loads, gzip.decompress(packed).splitlines())}
+        [packed] = (evaluation_data / "corpus" / source).glob("*.jsonl.gz")
+        rows = map(json.loads, gzip.decompress(packed.read_bytes()).splitlines())
+        texts = {row["path"]: row["text"] for row in rows}
         for path, task_id in known.items():
             [(_, hits)] = comparer.hits([record(path, texts[path])])
             assert task_id in [hit.task_id for hit in hits if hit.kind == "13-gram"]
