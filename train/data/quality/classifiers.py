@@ -22,7 +22,7 @@ CLASSIFIERS = {
     "combined": (("embedding", "features"), "linear"),
     "forest": (("embedding",), "forest"),  # as published
     "linear": (("embedding",), "linear"),
-    "features": (("features",), "linear"),  # needs no model, and a hundredth of the time
+    "features": (("features",), "linear"),  # needs no model, and a twenty-fifth of the time
 }
 DEFAULT = "combined"
 _TREES = 200
@@ -89,9 +89,10 @@ def train(classifier: str, samples: Samples) -> Classifier:
 
     A linear head's regularization is the one of the least log loss in cross-validation by groups.
     """
-    if CLASSIFIERS[classifier][1] == "forest":
-        return _Forest.train(samples)
-    return _Linear.train(samples)
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(1):  # sums in one order, whatever the machine
+        return (_Forest if CLASSIFIERS[classifier][1] == "forest" else _Linear).train(samples)
 
 
 def folds_of(samples: Samples, *, seed: int = 0) -> list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]:
@@ -133,7 +134,8 @@ class _Linear:
         vectors = samples.vectors.astype(np.float64)
         mean, scale = vectors.mean(axis=0), vectors.std(axis=0)
         scale[scale < 1e-9] = 1.0  # a property that never varies tells nothing
-        head = LogisticRegression(C=c, max_iter=5000).fit((vectors - mean) / scale, samples.labels, samples.weights)
+        head = LogisticRegression(C=c, solver="newton-cholesky", max_iter=200)
+        head.fit((vectors - mean) / scale, samples.labels, samples.weights)
         coefficients = head.coef_[0] / scale
         return cls(coefficients, float(head.intercept_[0] - mean @ coefficients))
 

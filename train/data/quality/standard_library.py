@@ -16,18 +16,21 @@ Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 def source_of(name: str, *, root: Path | None = None) -> str | None:
-    """The lines of a function, method or class, decorators included, dedented; None where this Python has no such name.
+    """The lines of a function, method or class, decorators included, dedented, or all of a module.
 
-    Where a name is defined more than once (a fallback in an `except ImportError`), the first counts.
+    Where a name is defined more than once (a fallback in an `except ImportError`), the first counts. None where this
+    Python has no such name.
 
     Args:
-        name: such as "bisect.insort_right" or "email._parseaddr.AddrlistClass.getdelimited".
+        name: such as "bisect.insort_right", "email._parseaddr.AddrlistClass.getdelimited" or "keyword".
         root: the folder of the standard library; this Python's if None.
     """
     module = module_of(name, root=root)
     if module is None:
         return None
     body, lines = _parsed(_file_of(module, _root(root)))
+    if module == name:
+        return "\n".join(lines) or None
     found: Definition | None = None
     for part in name[len(module) + 1 :].split("."):
         found = next((each for each in _definitions(body) if each.name == part), None)
@@ -38,11 +41,11 @@ def source_of(name: str, *, root: Path | None = None) -> str | None:
 
 
 def module_of(name: str, *, root: Path | None = None) -> str | None:
-    """The module in which a name is defined: its longest beginning that is a file; None if there is none."""
+    """The module that a name is or is defined in: its longest beginning that is a file; None if there is none."""
     parts = name.split(".")
     if not all(part.isidentifier() for part in parts):
         return None
-    for count in range(len(parts) - 1, 0, -1):
+    for count in range(len(parts), 0, -1):
         module = ".".join(parts[:count])
         if _file_of(module, _root(root)).is_file():
             return module
