@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,8 @@ FARTHEST = 5.0  # L2 distance between a piece of code and a solution, in the bun
 SHORT = 10  # symbols: a form below it says too little alone
 SHARED_WORDS = 0.5  # of a short solution's description, in what surrounds the code
 _LONGEST_DESCRIPTION = 4_000  # characters
-_RECORDS_AT_ONCE = 512  # whose embeddings are computed together
+_RECORDS_AT_ONCE = 2_048  # whose embeddings are computed together,
+_CHARACTERS_AT_ONCE = 8 << 20  # and that are in memory
 _COMMON_WORDS = frozenset(
     {
         "the", "and", "for", "its", "that", "this", "with", "from", "each", "all", "any", "given", "return", "returns",
@@ -79,8 +79,7 @@ class Comparer:
 
     def hits(self, records: Iterable[Record]) -> Iterator[tuple[Record, list[Hit]]]:
         """Each record with the problems it is near to: one hit for a problem and a kind, by the problem's id."""
-        records = iter(records)
-        while chunk := list(itertools.islice(records, _RECORDS_AT_ONCE)):
+        for chunk in _chunks(records):
             best: list[dict[str, Hit]] = [{} for _ in chunk]
             for at, hit in self.matches(chunk):
                 known = best[at].get(hit.task_id)
@@ -128,6 +127,19 @@ class Comparer:
         self._embedded |= dict(zip(solutions, vectors, strict=False))
         of_code = dict(zip(codes, vectors[len(solutions) :], strict=True))
         return [float(np.linalg.norm(of_code[snippet.code] - self._embedded[number])) for snippet, number in pairs]
+
+
+def _chunks(records: Iterable[Record]) -> Iterator[list[Record]]:
+    chunk: list[Record] = []
+    size = 0
+    for record in records:
+        chunk.append(record)
+        size += len(record.text)
+        if len(chunk) == _RECORDS_AT_ONCE or size >= _CHARACTERS_AT_ONCE:
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _telling(text: str) -> frozenset[str]:
