@@ -244,6 +244,15 @@ def test_what_has_few_words_or_none_or_too_many(tmp_path: Path) -> None:
     assert [i for i in range(len(texts)) if i not in kept(tmp_path / "out")] == [1, 6, 12]
 
 
+def test_shards_without_documents(tmp_path: Path) -> None:
+    source = write(tmp_path / "in", ["one", "two", "one"], shard=1)
+    write_records(source / "00001.parquet", [], {}, seen=lambda _: None)
+    assert run(source, tmp_path / "out").dropped == {"an exact copy": 1}
+    write_records(source / "00000.parquet", [], {}, seen=lambda _: None)
+    write_records(source / "00002.parquet", [], {}, seen=lambda _: None)
+    assert run(source, tmp_path / "out") == Counts()
+
+
 def test_neither_workers_nor_how_much_is_held_change_a_byte(
     tmp_path: Path, planted: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
