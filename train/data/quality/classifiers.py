@@ -89,7 +89,7 @@ def train(classifier: str, samples: Samples) -> Classifier:
 
     A linear head's regularization is the one of the least log loss in cross-validation by groups.
     """
-    from threadpoolctl import threadpool_limits
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # comes with scikit-learn
 
     with threadpool_limits(1):  # sums in one order, whatever the machine
         return (_Forest if CLASSIFIERS[classifier][1] == "forest" else _Linear).train(samples)

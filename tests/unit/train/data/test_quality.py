@@ -65,15 +65,9 @@ def test_names_are_found_where_python_is_installed() -> None:
     in_except = source_of("reprlib.recursive_repr")
     assert in_except is not None
     assert module_of("xml.etree.ElementTree.Element.iter") == "xml.etree.ElementTree"
-    for unknown in [
-        "bisect",
-        "bisect.nothing",
-        "bisect.bisect_right.lo",
-        "no.module",
-        "../etc/passwd.x",
-        "",
-        "os..path",
-    ]:
+    whole = source_of("colorsys")
+    assert whole is not None and "\ndef rgb_to_hls" in whole and module_of("colorsys") == "colorsys"
+    for unknown in ["no_module", "bisect.nothing", "bisect.bisect_right.lo", "no.module", "../etc/x.y", "", "os..path"]:
         assert source_of(unknown) is None
 
 
