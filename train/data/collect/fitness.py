@@ -24,7 +24,7 @@ _FEWEST_LINES_OF_DATA = 40
 _LONGEST_CONSTANT = 4  # lines of a literal that is no data yet
 # A chain of 150,000 operators overflows the stack of CPython 3.10's parser, and 100,000 do not; later ones raise.
 _MOST_CHAINED = 60_000
-_CHAINING = "+-*/%&|^.(["
+_CHAINING = "+-*/%&|^@<>.(["
 
 # C0 without tab, line feed and form feed; DEL and C1; surrogates; what turns the direction of writing ("Trojan Source",
 # CVE-2021-42574); non-characters.
