@@ -2,9 +2,10 @@
 
 Solutions are read where they are (nothing of them is written down) and disguised by `tests/disguise.py`: other names,
 independent statements in another order, loops for comprehensions and the other way round, other words; `thorough`
-adds more idioms. Each disguise must still pass its problem's tests, in the sandbox. Forty of them are hidden among
-2,000 functions of the standard library; all of them are tried, too. The false positives are counted on those functions
-and on generated exercises, and named, so that they can be read. Writes decontaminate.json and decontaminate.md.
+adds more idioms. Each disguise must still pass its problem's tests, in the sandbox. Forty are drawn as planted
+contamination; all are tried, too. Documents are compared one by one, so the false positives are counted apart: on 2,000
+functions of the standard library and as many generated exercises; they are named, so that they can be read.
+Writes decontaminate.json and decontaminate.md.
 
     python benchmarks/decontaminate.py --data FOLDER [--clean 2000] [--out FOLDER]
 """
@@ -62,7 +63,6 @@ def main() -> None:
     print("comparing", file=sys.stderr)
     forty = _forty(plain)
     clean = list(_library_functions(options.clean))
-    begun = time.process_time()
     exercises = [_record(f"exercise/{each.id}", each.text) for each in generate(options.clean, seed=7)]
     made = time.process_time()
     exercise_rates = _rates(comparer, exercises)
@@ -89,8 +89,7 @@ def main() -> None:
         "disguises_that_failed_their_tests": sorted(
             {each for each in plain if not plain[each]} | {each for each in thorough if not thorough[each]}
         ),
-        "seconds_for_exercises": round(spent, 1),
-        "seconds_to_generate_them": round(made - begun, 1),
+        "processor_seconds_for_exercises": round(spent, 1),
         **found,
     }
     options.out.mkdir(parents=True, exist_ok=True)
@@ -196,8 +195,8 @@ def _positives(rates: dict[str, dict[str, tuple[float, float]]], documents: int)
 
 def _table(report: dict[str, Any]) -> str:
     rows = [
-        ("planted: 40 among the library's", "planted"),
-        ("all problems", "all_plain"),
+        ("planted: 40 drawn, in disguise", "planted"),
+        ("all problems, in disguise", "all_plain"),
         ("all problems, thorough disguise", "all_thorough"),
         ("clean: functions of the standard library", "library"),
         ("clean: generated exercises", "exercises"),
@@ -212,7 +211,7 @@ def _table(report: dict[str, Any]) -> str:
         cells = [f"{100 * part['found'][str(tau)] / number:.1f} %" for tau in TAUS]
         alone = f"{100 * part['found_without_embeddings'][str(TAUS[-1])] / number:.1f} %"
         lines.append(f"| {label} | {number} | " + " | ".join(cells) + f" | {alone} |")
-    rate = report["exercises"]["documents"] / report["seconds_for_exercises"]
+    rate = report["exercises"]["documents"] / report["processor_seconds_for_exercises"]
     lines += [
         "",
         f"Embeddings at most {report['farthest']:g} apart, but in the last column. 13-grams alone find "
