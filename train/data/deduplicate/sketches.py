@@ -33,7 +33,7 @@ Bytes = npt.NDArray[np.uint8]
 
 BUCKETS = 256
 BANDS = 32
-EXACT = (0, 1)  # the columns of 128 bits of SHA-256 of the text, its white space normalized
+EXACT = (0, 1)  # the columns of 128 bits, of SHA-256 of the text without white space, and of its words
 SOURCE = 2  # that of a hash of its source
 FIRST_BAND = 3
 _COLUMNS = FIRST_BAND + BANDS
@@ -162,11 +162,16 @@ def _batches(shard: Path) -> Iterator[tuple[list[bytes], list[str]]]:
 
 def _sketch(texts: Sequence[bytes], sources: Sequence[str]) -> tuple[Hashes, Bytes]:
     """Columns and rows of a batch of documents."""
-    exact = b"".join(hashlib.sha256(b" ".join(text.split())).digest()[:16] for text in texts)
-    halves = np.frombuffer(exact, dtype="<u8").reshape(-1, 2)
+    hashes, owners = shingles(texts)
+    halves = np.frombuffer(b"".join(map(_bare, texts)), dtype="<u8").reshape(-1, 2).copy()
+    np.add.at(halves[:, 1], owners, hashes)  # "a b" and "ab" are not the same
     hashed = {source: int.from_bytes(hashlib.sha256(source.encode()).digest()[:8], "little") for source in set(sources)}
-    rows = sketch(*shingles(texts), len(texts))
+    rows = sketch(hashes, owners, len(texts))
     keys = keys_of(rows)
     # Without words there is nothing to be near to but the text itself.
     keys[:, ~rows.any(axis=1)] = halves[~rows.any(axis=1), 0]
     return np.vstack([halves.T, np.array([hashed[source] for source in sources], dtype=np.uint64), keys]), rows
+
+
+def _bare(text: bytes) -> bytes:
+    return hashlib.sha256(text.translate(None, b" \t\n\r\v\f")).digest()[:16]

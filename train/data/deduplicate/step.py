@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,9 +27,10 @@ _SKETCH = {"words": WORDS, "buckets": BUCKETS}
 def deduplicate(source: Path, out: Path, *, threshold: float = 0.8, workers: int = 1, say: Say) -> Counts:
     """Copy the shards of `source` to `out` without exact copies and near-duplicates of earlier documents.
 
-    An exact copy is the same but for white space. A near-duplicate has, of all runs of five words that it or the other
-    has, at least the share `threshold` in common (Jaccard similarity), as their sketches estimate it: with a standard
-    deviation of at most 0.025 around 0.8. Of pairs at 0.8, 3 in 1,000 are never compared (see sketches.py).
+    An exact copy has the same words and signs, whatever the white space. A near-duplicate has, of all runs of five
+    words that it or the other has, at least the share `threshold` in common (Jaccard similarity), as their sketches
+    estimate it: with a standard deviation of at most 0.025 around 0.8. Of pairs at 0.8, 3 in 1,000 are never compared
+    (see sketches.py).
 
     The sketches and the pairs stay in `out`/.work, 536 bytes for each document, so that what is added later costs no
     more than itself; they may be removed.
@@ -50,8 +51,26 @@ def deduplicate(source: Path, out: Path, *, threshold: float = 0.8, workers: int
         raise InvalidCall(f"a threshold of {threshold:g} cannot be kept: choose one from {LOWEST_THRESHOLD} to 1")
     shards = shards_of(source)
     check_place(out, _NAME)
-    work = out / ".work"
-    sketches, exact, near, verdicts = (work / name for name in ("sketches", "exact", "near", "verdicts"))
+    verdicts = out / ".work" / "verdicts"
+    digest = find_copies(shards, out / ".work", verdicts, threshold=threshold, workers=workers, say=say)
+    settings = {**_SKETCH, "bands": BANDS, "threshold": threshold, "verdicts": digest}
+    return map_files(_NAME, settings, shards, out, partial(_filter, verdicts=verdicts), workers=workers, say=say)
+
+
+def find_copies(shards: Sequence[Path], work: Path, verdicts: Path, *, threshold: float, workers: int, say: Say) -> str:
+    """Write the verdict on each document of each shard (see `judge`), and return the SHA-256 of all verdicts.
+
+    Args:
+        shards: in order.
+        work: a folder for the sketches and pairs.
+        verdicts: a folder.
+        threshold, workers, say: see `deduplicate`.
+
+    Raises:
+        InvalidFile: a shard is damaged.
+        EdgePhiError: the disk is full or not writable.
+    """
+    sketches, exact, near = (work / name for name in ("sketches", "exact", "near"))
     copies = exact / "00000.npy"
     find_exact = partial(exact_pairs, sketches=sketches)
     find_near = partial(near_pairs, sketches=sketches, exact=copies, threshold=threshold)
@@ -61,9 +80,7 @@ def deduplicate(source: Path, out: Path, *, threshold: float = 0.8, workers: int
     map_files("dedup: copies", {}, all_sketches, exact, find_exact, workers=1, say=say, suffix=".npy")
     at = {"threshold": threshold}
     map_files("dedup: bands", at, all_copies, near, find_near, workers=workers, say=say, suffix=".npy")
-    digest = judge(sketches, copies, [near / f"{number:05}.npy" for number in range(len(all_copies))], verdicts)
-    settings = {**_SKETCH, "bands": BANDS, **at, "verdicts": digest}
-    return map_files(_NAME, settings, shards, out, partial(_filter, verdicts=verdicts), workers=workers, say=say)
+    return judge(sketches, copies, [near / f"{number:05}.npy" for number in range(len(all_copies))], verdicts)
 
 
 def _filter(shard: Path, target: Path, *, verdicts: Path) -> Counts:
