@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from tokenizers import Tokenizer, decoders, pre_tokenizers, trainers
 from tokenizers.models import BPE
 
@@ -21,6 +22,10 @@ from edge_phi.store import Artifact
 # an earlier test loads brings that.
 with contextlib.suppress(ImportError):
     import setuptools  # noqa: F401
+
+# No test asserts on a clock, and a busy machine is no defect.
+settings.register_profile("unhurried", deadline=None)
+settings.load_profile("unhurried")
 
 END_OF_TEXT = "<|endoftext|>"
 
