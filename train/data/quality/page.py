@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -90,5 +91,5 @@ def _figure(report: Report) -> str:
     file = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": "quality"}):
         figure.savefig(file, format="svg", metadata={"Date": None})
-    drawing = file.getvalue()
+    drawing = re.sub(r"<metadata>.*?</metadata>", "", file.getvalue(), flags=re.DOTALL)
     return drawing[drawing.index("<svg") :]

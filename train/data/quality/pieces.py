@@ -15,6 +15,7 @@ from .standard_library import Definition, lines_of
 _LONGEST_CLASS = 60  # lines: a longer one is judged by its methods
 _WINDOW = 2000  # characters
 _MOST = 32  # of a document, spread evenly: bounds what one document costs
+MOST_TO_LEARN_FROM = 4  # of a labelled text, which has one label however long it is
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,15 @@ class Piece:
     weight: float
 
 
-def pieces_of(text: str) -> list[Piece]:
-    """The parts by which a document is judged, in order: at least one, `_MOST` at most.
+def pieces_of(text: str, most: int = _MOST) -> list[Piece]:
+    """The parts by which a document is judged, in order: at least one, `most` at most.
 
     Of Python these are its functions, its classes or, of long ones, their methods, and what stands between them; of
     what does not parse, windows of whole lines.
     """
     parts = [part for part in _parts_of_python(text) or _windows(text) if part.strip()] or [text]
-    if len(parts) > _MOST:
-        parts = [parts[i * len(parts) // _MOST] for i in range(_MOST)]
+    if len(parts) > most:
+        parts = [parts[i * len(parts) // most] for i in range(most)]
     total = sum(map(len, parts))
     return [Piece(part, len(part) / total if total else 1.0) for part in parts]
 

@@ -20,7 +20,7 @@ from .classifiers import CLASSIFIERS, Floats, Samples
 from .evaluation import Scores, cross_validate, majority
 from .features import FEATURES, features_of
 from .labels import read_labels
-from .pieces import pieces_of
+from .pieces import MOST_TO_LEARN_FROM, pieces_of
 from .step import LEARNT, SCORES, groups_of, read_samples, read_scores
 
 _EXAMPLES = 20
@@ -87,7 +87,11 @@ def report(source: Path, out: Path, page: Path, *, labels: Path | None = None, s
         )
     classifier, threshold = str(settings["classifier"]), float(settings["threshold"])
     samples = read_samples(out / ".work" / LEARNT, groups_of(read))
-    pieces = [(number, piece.text) for number, each in enumerate(read.examples) for piece in pieces_of(each.text)]
+    pieces = [
+        (number, piece.text)
+        for number, each in enumerate(read.examples)
+        for piece in pieces_of(each.text, MOST_TO_LEARN_FROM)
+    ]
     texts = np.array([number for number, _ in pieces])
     found = _scores(classifier, samples, texts, features_of([text for _, text in pieces]), say)
     shards = shards_of(source)

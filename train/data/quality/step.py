@@ -25,7 +25,7 @@ from ..records import Record, columns_of, read_records, shards_of, write_records
 from ..steps import Counting, Counts, Say, check_place, map_files
 from .classifiers import CLASSIFIERS, DEFAULT, Classifier, Floats, Samples, train, vectors_of
 from .labels import BUNDLED, Labels, read_labels
-from .pieces import pieces_of
+from .pieces import MOST_TO_LEARN_FROM, pieces_of
 
 COLUMN = "quality"
 DROPPED = "low educational value"
@@ -163,7 +163,7 @@ def _score(
 
 def samples_of(labels: Labels, classifier: str, *, model: Path | None = None) -> Samples:
     """The pieces of labelled texts, with what a classifier looks at."""
-    cut = [(each, piece) for each in labels.examples for piece in pieces_of(each.text)]
+    cut = [(each, piece) for each in labels.examples for piece in pieces_of(each.text, MOST_TO_LEARN_FROM)]
     return Samples(
         vectors_of([piece.text for _, piece in cut], classifier, model=model),
         np.array([each.label for each, _ in cut], dtype=np.int64),
@@ -174,7 +174,7 @@ def samples_of(labels: Labels, classifier: str, *, model: Path | None = None) ->
 
 def groups_of(labels: Labels) -> list[str]:
     """The group of every piece of `samples_of`."""
-    return [each.group for each in labels.examples for _ in pieces_of(each.text)]
+    return [each.group for each in labels.examples for _ in pieces_of(each.text, MOST_TO_LEARN_FROM)]
 
 
 def read_samples(learnt: Path, groups: Sequence[str]) -> Samples:
