@@ -84,7 +84,7 @@ def _figure(report: Report) -> str:
     colors = ["#c9c9c9" if edge < report.threshold else "#2a7f62" for edge in edges]
     qualities.bar(edges, report.qualities, width=0.01, align="edge", color=colors)
     qualities.axvline(report.threshold, color="#222", linewidth=1)
-    qualities.set(xlabel="quality", ylabel="documents", title="Documents judged; those at the right of the line stayed")
+    qualities.set(xlabel="quality", ylabel="documents", title="Judged documents: right of the line stayed")
     qualities.set_xlim(0, 1)
     for axes in (calibration, qualities):
         axes.spines[["top", "right"]].set_visible(False)
