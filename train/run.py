@@ -25,7 +25,7 @@ from edge_phi.lineage import sha256_of
 from .attention import attention_backend
 from .curves import plot_loss
 from .data.funnel import table
-from .data.pipeline import Origin, build, is_made
+from .data.pipeline import Origin, build, is_made, no_more_than_seen
 from .data.shards import END_OF_TEXT, TOKENIZER_FILE, Shards, read_shards, read_tokenizer
 from .distributed import Place, joined
 from .flops import available_bytes, check_memory
@@ -149,7 +149,7 @@ def _data(recipe: Recipe, folder: Path, shards: Path | None, place: Place, say: 
 
 def _make(recipe: Recipe, folder: Path, say: Callable[[str], None]) -> None:
     """The recipe's shards from its own sources, if they are not there."""
-    origin = _origin(say)
+    recipe, origin = no_more_than_seen(recipe), _origin(say)
     if is_made(folder / "data", recipe, origin):
         return
     if has_state(folder / STATE_FOLDER):

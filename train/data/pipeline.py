@@ -23,9 +23,10 @@ from .funnel import Stage, stage
 from .gather import gather
 from .shards import MANIFEST_FILE as SHARDS_MANIFEST
 from .shards import TOKENIZER_FILE, read_json
-from .steps import MANIFEST_FILE, Counts, Say, read_manifest
+from .steps import Counts, Say, read_manifest
 
 EXERCISES = "exercises"  # the source that is generated, not collected
+PYTHON = "python"  # the array of code that people wrote: judged by its quality, and held out of to validate on
 _FEWEST_TOKENS_PER_EXERCISE = 60
 
 
@@ -67,11 +68,11 @@ def build(recipe: Recipe, origin: Origin, shards: Path, work: Path, *, workers: 
     counts = collect_records(parse_sources(origin.texts), collected, licenses=origin.licenses, workers=workers, say=say)
     stages = [stage("collect", counts)]
     folders = [collected]
-    if number := exercises_needed(recipe):
+    if any(EXERCISES in group for group in recipe.data.values()) and recipe.exercises:
         from .exercises.step import write_exercises
 
         folders.append(work / "2-exercises")
-        made = write_exercises(folders[-1], number, seed=recipe.seed, workers=workers, say=say)
+        made = write_exercises(folders[-1], recipe.exercises, seed=recipe.seed, workers=workers, say=say)
         counts = gather(folders, work / "3-gather", say=say)
         stages.append(stage("+ exercises", replace(counts, dropped=made.dropped)))
         folders.append(work / "3-gather")
@@ -81,32 +82,54 @@ def build(recipe: Recipe, origin: Origin, shards: Path, work: Path, *, workers: 
 
     counts = deduplicate(last, work / "4-dedup", workers=workers, say=say)
     stages.append(stage("dedup", counts))
-    last = work / "4-dedup"
+    folders.append(work / "4-dedup")
+    last = folders[-1]
     if recipe.quality < 1:
         from .quality import quality
 
-        counts = quality(last, work / "5-quality", keep=recipe.quality, workers=workers, say=say)
+        judged = recipe.data.get(PYTHON)  # exercises need no judge
+        counts = quality(last, work / "5-quality", keep=recipe.quality, sources=judged, workers=workers, say=say)
         stages.append(stage("quality", counts))
-        last = work / "5-quality"
+        folders.append(work / "5-quality")
+        last = folders[-1]
     if origin.benchmarks:
         from .decontaminate import decontaminate
 
-        out = work / "6-decontaminate"
-        counts = decontaminate(last, out, benchmarks=origin.benchmarks, tau=recipe.tau, workers=workers, say=say)
+        folders.append(work / "6-decontaminate")
+        counts = decontaminate(
+            last, folders[-1], benchmarks=origin.benchmarks, tau=recipe.tau, workers=workers, say=say
+        )
         stages.append(stage("decontaminate", counts))
-        last = out
-    stages.append(stage("pack", _pack(recipe, origin, last, shards, work, counts, workers=workers, say=say)))
-    return stages
+        last = folders[-1]
+
+    from .pack import pack_records
+
+    arrays = _present(recipe.data, counts)
+    counts = pack_records(
+        last,
+        shards,
+        work / "7-pack",
+        arrays=arrays,
+        held_out=PYTHON if PYTHON in arrays else None,
+        tokenizer=tokenizer_of(recipe),
+        vocabulary=recipe.vocabulary,
+        manifest=_manifest(recipe, origin, folders, counts),
+        workers=workers,
+        say=say,
+    )
+    return [*stages, stage("pack", counts)]
 
 
-def exercises_needed(recipe: Recipe) -> int:
-    """No more than the run will see: a short trial should not wait for exercises that it has no time for."""
+def no_more_than_seen(recipe: Recipe) -> Recipe:
+    """The recipe with no more exercises than its run will see: a short trial should not wait for others."""
     names = [name for name, sources in recipe.data.items() if EXERCISES in sources]
-    if not names:
-        return 0
-    share = sum(stage.share * stage.mixture.get(names[0], 0.0) / sum(stage.mixture.values()) for stage in recipe.stages)
+    share = sum(
+        stage.share * stage.mixture.get(name, 0.0) / sum(stage.mixture.values())
+        for name in names
+        for stage in recipe.stages
+    )
     tokens = share * recipe.steps * recipe.batch * recipe.length
-    return min(recipe.exercises, math.ceil(tokens / _FEWEST_TOKENS_PER_EXERCISE))
+    return replace(recipe, exercises=min(recipe.exercises, math.ceil(tokens / _FEWEST_TOKENS_PER_EXERCISE)))
 
 
 def made_from(recipe: Recipe, origin: Origin) -> dict[str, Any]:
@@ -114,7 +137,7 @@ def made_from(recipe: Recipe, origin: Origin) -> dict[str, Any]:
     words = tokenizer_of(recipe)
     return {
         "data": recipe.data,
-        "exercises": exercises_needed(recipe),
+        "exercises": recipe.exercises,
         "quality": recipe.quality,
         "tau": recipe.tau if origin.benchmarks else None,
         "vocabulary": recipe.vocabulary,
@@ -146,33 +169,17 @@ def is_made(shards: Path, recipe: Recipe, origin: Origin) -> bool:
     return path.is_file() and read_json(path).get("made_from") == made_from(recipe, origin)
 
 
-def _pack(
-    recipe: Recipe, origin: Origin, source: Path, shards: Path, work: Path, counts: Counts, *, workers: int, say: Say
-) -> Counts:
-    from .pack import pack_records
-
-    steps = {folder.name: read_manifest(folder) for folder in sorted(work.iterdir()) if _is_step(folder)}
+def _manifest(recipe: Recipe, origin: Origin, folders: Sequence[Path], counts: Counts) -> dict[str, Any]:
+    """Where the shards' text is from; the folders are those of the steps, in their order."""
     manifest: dict[str, Any] = {
         "made_from": made_from(recipe, origin),
-        "steps": {name: _digest(step) for name, step in steps.items()},
-        "documents": {"sha256": _digest(read_manifest(source)["shards"]), "sources": counts.sources},
+        "steps": {folder.name: _digest(read_manifest(folder)) for folder in folders},
+        "documents": {"sha256": _digest(read_manifest(folders[-1])["shards"]), "sources": counts.sources},
     }
-    report = source / "decontamination.json"
+    report = folders[-1] / "decontamination.json"
     if report.is_file():
         manifest["decontamination"] = read_json(report)
-    arrays = _present(recipe.data, counts)
-    return pack_records(
-        source,
-        shards,
-        work / "7-pack",
-        arrays=arrays,
-        held_out="python" if "python" in arrays else None,
-        tokenizer=tokenizer_of(recipe),
-        vocabulary=recipe.vocabulary,
-        manifest=manifest,
-        workers=workers,
-        say=say,
-    )
+    return manifest
 
 
 def _present(arrays: dict[str, list[str]], counts: Counts) -> dict[str, Sequence[str]]:
@@ -184,10 +191,6 @@ def _present(arrays: dict[str, list[str]], counts: Counts) -> dict[str, Sequence
         for name, sources in arrays.items()
         if set(sources) & set(counts.sources) or ("*" in sources and others)
     }
-
-
-def _is_step(folder: Path) -> bool:
-    return (folder / MANIFEST_FILE).is_file()
 
 
 def _named(text: str) -> str:
