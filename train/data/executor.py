@@ -56,7 +56,7 @@ def run_tasks(task: Callable[[int], None], number: int, *, workers: int, logs: P
         return
     # Workers are forked from a server that has what takes long to import; otherwise each of them imports it anew.
     multiprocess.set_forkserver_preload([__name__, f"{__package__}.steps"])
-    with _parallelism_of_tokenizers("false"), _quiet():
+    with _parallelism_of_tokenizers("false"), _log_to_files_alone():
         _QuietExecutor(
             [Tasks(task)],
             tasks=number,
@@ -70,14 +70,15 @@ class _QuietExecutor(LocalPipelineExecutor):  # type: ignore[misc]
     """Logs to its files alone: what a terminal shows is for the command to say."""
 
     def _launch_run_for_rank(self, *arguments: Any, **more: Any) -> Any:
-        with _quiet():
+        with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
             return super()._launch_run_for_rank(*arguments, **more)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with Path(os.devnull).open("w") as nowhere, contextlib.redirect_stderr(nowhere):
-        setup_default_logger()  # loguru holds on to the stream that was stderr when it was set up
+def _log_to_files_alone() -> Iterator[None]:
+    with Path(os.devnull).open("w") as nowhere:
+        with contextlib.redirect_stderr(nowhere):
+            setup_default_logger()  # loguru holds on to the stream that is stderr while it is set up
         yield
     setup_default_logger()
 

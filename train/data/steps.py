@@ -36,6 +36,7 @@ from .records import Record, columns_of, read_records, shards_of, write_records
 
 MANIFEST_FILE = "manifest.json"
 INPUTS_FOLDER = "inputs"  # lists of what is read, where a step's input is not shards
+_TELL_EVERY_S = 5.0
 _OURS = frozenset({"logs", INPUTS_FOLDER})
 Say = Callable[[str], None]
 # From records to the records that stay, counting why the others go. It may change and add to them.
@@ -312,7 +313,7 @@ def _progress(name: str, marks: Sequence[Path], say: Say) -> Iterator[None]:
 
     def watch() -> None:
         told = 0
-        while not ended.wait(5):
+        while not ended.wait(_TELL_EVERY_S):
             done = sum(map(os.path.exists, marks))
             if done > told:
                 say(f"{name}: {done} of {len(marks)} shards")

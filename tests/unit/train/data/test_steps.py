@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -95,6 +96,23 @@ def test_workers_do_not_change_a_byte_and_say_nothing(tmp_path: Path, capfd: pyt
     run_step(step(), source, tmp_path / "two", workers=2, say=lambda _: None)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
     assert capfd.readouterr() == ("", "")
+
+
+def lazily(records: Iterator[Record], dropped: Counter[str]) -> Iterator[Record]:
+    time.sleep(1)
+    yield from records
+
+
+def test_what_a_step_says_meanwhile_is_heard(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "_TELL_EVERY_S", 0.1)
+
+    def say(line: str) -> None:
+        print(line, file=sys.stderr, flush=True)
+
+    run_step(Step("lazily", {}, lazily), write(tmp_path / "in"), tmp_path / "out", workers=2, say=say)
+    assert re.search("lazily: [123] of 4 shards", capfd.readouterr().err)
 
 
 def test_only_what_is_not_done_is_done_again(tmp_path: Path) -> None:
