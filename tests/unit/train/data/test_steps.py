@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from edge_phi.errors import EdgePhiError, InvalidCall, InvalidFile
 from edge_phi.train.data.records import Record, read_records, shards_of, write_records
+from edge_phi.train.data import steps
 from edge_phi.train.data.steps import Counting, Counts, Step, map_files, part_of, read_manifest, run_step
 
 
@@ -143,6 +144,7 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {here!r})
 from test_steps import step
+from edge_phi.train.data import steps
 from edge_phi.train.data import steps
 from edge_phi.train.data.steps import run_step
 import test_steps
