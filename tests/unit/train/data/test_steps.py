@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_phi.errors import EdgePhiError, InvalidCall, InvalidFile
-from edge_phi.train.data.records import Record, read_records, shards_of, write_records
 from edge_phi.train.data import steps
+from edge_phi.train.data.records import Record, read_records, shards_of, write_records
 from edge_phi.train.data.steps import Counting, Counts, Step, map_files, part_of, read_manifest, run_step
 
 
