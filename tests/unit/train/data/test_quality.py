@@ -302,7 +302,7 @@ def test_workers_and_kills_change_no_byte(tmp_path: Path, small: Path) -> None:
     out = tmp_path / "killed"
     program = (
         "import sys, time; from pathlib import Path; from edge_phi.train.data.quality import step;"
-        "plain = step.pieces_of; step.pieces_of = lambda text: time.sleep(0.02) or plain(text);"
+        "plain = step.pieces_of; step.pieces_of = lambda *given: time.sleep(0.1 / len(given) ** 9) or plain(*given);"
         f"step.quality(Path({str(source)!r}), Path({str(out)!r}), labels=Path({str(small)!r}), classifier='features',"
         " keep=0.5, say=print)"
     )
