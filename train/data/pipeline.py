@@ -27,6 +27,7 @@ from .steps import Counts, Say, read_manifest
 
 EXERCISES = "exercises"  # the source that is generated, not collected
 PYTHON = "python"  # the array of code that people wrote: judged by its quality, and held out of to validate on
+_CLASSIFIER = "features"  # nearly as good as hidden states, at a 25th of their time (docs/data.md)
 _FEWEST_TOKENS_PER_EXERCISE = 60
 
 
@@ -88,7 +89,15 @@ def build(recipe: Recipe, origin: Origin, shards: Path, work: Path, *, workers: 
         from .quality import quality
 
         judged = recipe.data.get(PYTHON)  # exercises need no judge
-        counts = quality(last, work / "5-quality", keep=recipe.quality, sources=judged, workers=workers, say=say)
+        counts = quality(
+            last,
+            work / "5-quality",
+            classifier=_CLASSIFIER,
+            keep=recipe.quality,
+            sources=judged,
+            workers=workers,
+            say=say,
+        )
         stages.append(stage("quality", counts))
         folders.append(work / "5-quality")
         last = folders[-1]
