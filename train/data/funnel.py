@@ -61,7 +61,7 @@ def plot(stages: Sequence[Stage], path: Path) -> None:
     for each in stages:
         largest |= Counter(each.sources)
     named = [source for source, _ in largest.most_common(_SOURCES)]
-    figure = Figure(figsize=(9, 0.7 * len(stages) + 1.6), layout="constrained")
+    figure = Figure(figsize=(10, 0.7 * len(stages) + 1.6), layout="constrained")
     axes = figure.add_subplot()
     left = [0.0] * len(stages)
     for source in [*named, "others"]:
@@ -78,10 +78,10 @@ def plot(stages: Sequence[Stage], path: Path) -> None:
         )
     axes.set_yticks(range(len(stages)), [each.name for each in stages])
     axes.invert_yaxis()
-    axes.set_xlim(0, max(left) * 1.25)
+    axes.set_xlim(0, max(left) * 1.2)
     axes.set_xlabel("million tokens after the step")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(loc="lower right", fontsize="small", frameon=False)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right center", fontsize="small", frameon=False)
     with atomic_path(path) as partial:
         figure.savefig(partial, dpi=130, format=path.suffix[1:])
 
