@@ -123,10 +123,9 @@ def test_activations_are_what_autograd_saves(bfloat16: bool, dropout: float) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("bfloat16", [False, True])
-def test_activations_are_what_the_compiler_saves(bfloat16: bool) -> None:
+def test_activations_are_what_the_compiler_saves() -> None:
     torch._dynamo.reset()
-    counted, estimated = counted_and_estimated(bfloat16=bfloat16, compiled=True, dropout=0.0)
+    counted, estimated = counted_and_estimated(bfloat16=True, compiled=True, dropout=0.0)
     assert estimated == pytest.approx(counted, rel=0.1)
 
 
