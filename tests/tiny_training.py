@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from edge_phi.train.data.pack import pack_in_parts, train_tokenizer
+from edge_phi.train.data.pack import pack, train_tokenizer
 from edge_phi.train.data.shards import Shards, ShardWriter, read_shards
 from edge_phi.train.recipe import Recipe, Stage
 
@@ -39,8 +39,8 @@ def write_shards(folder: Path, *, texts: list[str] = TEXTS) -> Path:
     folder.mkdir(parents=True)
     tokenizer = train_tokenizer(TEXTS, vocab_size=300)
     writer = ShardWriter(folder, tokenizer)
-    writer.write("code", pack_in_parts(texts, tokenizer))
-    writer.write("validation", pack_in_parts(TEXTS[:40], tokenizer))
+    writer.write("code", [pack(texts, tokenizer)])
+    writer.write("validation", [pack(TEXTS[:40], tokenizer)])
     writer.finish({"documents": {"sha256": "of a test"}})
     return folder
 
