@@ -9,8 +9,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shard_transforms import fails, keep_even, lazily
 
 from edge_phi.errors import EdgePhiError, InvalidCall, InvalidFile
 from edge_phi.train.data import steps
@@ -36,18 +35,6 @@ def write(folder: Path, shards: int = 4, each: int = 5) -> Path:
         records = [record(shard * each + i) for i in range(each)]
         write_records(folder / f"{shard:05}.parquet", records, {}, seen=lambda _: None)
     return folder
-
-
-def keep_even(records: Iterator[Record], dropped: Counter[str], *, log: Path | None = None) -> Iterator[Record]:
-    for each in records:
-        number = int(each.path.partition(".")[0])
-        if log:
-            with log.open("a") as file:
-                file.write(f"{number}\n")
-        if number % 2:
-            dropped["odd"] += 1
-        else:
-            yield Record(**{**each.__dict__, "added": {**each.added, "half": number // 2}})
 
 
 def step(**arguments: object) -> Step:
@@ -99,11 +86,6 @@ def test_workers_do_not_change_a_byte_and_say_nothing(tmp_path: Path, capfd: pyt
     assert capfd.readouterr() == ("", "")
 
 
-def lazily(records: Iterator[Record], dropped: Counter[str]) -> Iterator[Record]:
-    time.sleep(1)
-    yield from records
-
-
 def test_what_a_step_says_meanwhile_is_heard(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,18 +125,14 @@ _KILLED = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, {here!r})
-from test_steps import step
-from edge_phi.train.data import steps
-from edge_phi.train.data import steps
-from edge_phi.train.data.steps import run_step
-import test_steps
-class Slow:
-    def __call__(self, records, dropped):
-        for each in test_steps.keep_even(records, dropped):
-            time.sleep(0.05)
-            yield each
-made = step()
-slow = steps.Step(made.name, made.settings, Slow(), made.columns)
+import pyarrow as pa
+from shard_transforms import keep_even
+from edge_phi.train.data.steps import Step, run_step
+def slowly(records, dropped):
+    for each in keep_even(records, dropped):
+        time.sleep(0.05)
+        yield each
+slow = Step("keep-even", {{"of": 2}}, slowly, {{"half": pa.int32()}})
 run_step(slow, Path({source!r}), Path({out!r}), workers=1, say=print)
 """
 
@@ -163,7 +141,7 @@ def test_killed_and_begun_anew_gives_the_same_bytes(tmp_path: Path) -> None:
     source = write(tmp_path / "in")
     run_step(step(), source, tmp_path / "whole", workers=1, say=lambda _: None)
     out = tmp_path / "out"
-    program = _KILLED.format(here=str(Path(__file__).parent), source=str(source), out=str(out))
+    program = _KILLED.format(here=str(Path(__file__).parents[3]), source=str(source), out=str(out))
     process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.DEVNULL)
     while not (out / "00001.json").exists() and process.poll() is None:
         time.sleep(0.005)
@@ -172,13 +150,6 @@ def test_killed_and_begun_anew_gives_the_same_bytes(tmp_path: Path) -> None:
     assert not (out / "manifest.json").exists() and (out / "00001.json").exists()
     run_step(step(), source, out, workers=1, say=lambda _: None)
     assert contents(tmp_path / "whole") == {k: v for k, v in contents(out).items() if not k.startswith(".")}
-
-
-def fails(records: Iterator[Record], dropped: Counter[str]) -> Iterator[Record]:
-    for each in records:
-        if each.path == "7.md":
-            raise InvalidFile("7.md: is hostile")
-        yield each
 
 
 @pytest.mark.parametrize("workers", [1, 2])
