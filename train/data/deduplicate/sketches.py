@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from edge_phi.atomic import atomic_path
 from edge_phi.errors import InvalidFile
 
-from ..records import columns_of, read_records
+from ..records import columns_of, read_texts
 from ..steps import Counts
 from .shingles import Hashes, shingles
 
@@ -39,6 +39,7 @@ FIRST_BAND = 3
 _COLUMNS = FIRST_BAND + BANDS
 _DOCUMENT_BYTES = 8 * _COLUMNS + BUCKETS
 _ROWS_READ = 1 << 16  # at most, at once
+_GAP = 64  # rows, 16 KB, that are read in vain sooner than sought past
 _BATCH_BYTES = 1 << 20  # of text
 _BATCH_DOCUMENTS = 1024
 _BORROWING = np.stack([np.random.default_rng(bucket).permutation(BUCKETS) for bucket in range(BUCKETS)], axis=1)
@@ -72,7 +73,7 @@ class Sketched:
         start = 8 * _COLUMNS * self.documents
         rows = np.empty((len(numbers), BUCKETS), dtype=np.uint8)
         # Read, not mapped: pages that are mapped count as this process's memory. Rows not far apart are read at once.
-        cuts = np.flatnonzero((np.diff(numbers) > 16) | (np.diff(numbers // _ROWS_READ) > 0)) + 1
+        cuts = np.flatnonzero((np.diff(numbers) > _GAP) | (np.diff(numbers // _ROWS_READ) > 0)) + 1
         with self.path.open("rb", buffering=0) as file:
             for first, last in zip([0, *cuts.tolist()], [*cuts.tolist(), len(numbers)], strict=True):
                 wanted = numbers[first:last] - numbers[first]
@@ -149,13 +150,14 @@ def _batches(shard: Path) -> Iterator[tuple[list[bytes], list[str]]]:
     texts: list[bytes] = []
     sources: list[str] = []
     size = 0
-    for record in read_records(shard, added=[]):
-        texts.append(record.text.encode())
-        sources.append(record.source)
-        size += len(texts[-1])
-        if size >= _BATCH_BYTES or len(texts) >= _BATCH_DOCUMENTS:
-            yield texts, sources
-            texts, sources, size = [], [], 0
+    for some, their_sources in read_texts(shard):
+        for text, source in zip(some, their_sources, strict=True):
+            texts.append(text)
+            sources.append(source)
+            size += len(text)
+            if size >= _BATCH_BYTES or len(texts) >= _BATCH_DOCUMENTS:
+                yield texts, sources
+                texts, sources, size = [], [], 0
     if texts:
         yield texts, sources
 
