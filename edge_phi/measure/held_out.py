@@ -71,8 +71,8 @@ def _cut(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> Windows:
 
 
 def _spread(windows: Windows, count: int) -> Windows:
-    places = np.linspace(0, len(windows) - 1, min(count, len(windows))).round().astype(int)
-    return windows[places]
+    chosen: Windows = windows[np.linspace(0, len(windows) - 1, min(count, len(windows))).round().astype(int)]
+    return chosen
 
 
 def _in_turn(first: Windows, second: Windows) -> Windows:

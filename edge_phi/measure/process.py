@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from typing import Any
 
-from ..errors import EdgePhiError
+from ..errors import EdgePhiError, MissingExtra
 
 # Time for a child to clean up after an interrupt, before it is killed.
 _GRACE_S = 5.0
@@ -49,6 +52,37 @@ def run(command: Sequence[str], *, stdin: str = "") -> str:
     if child.returncode:
         raise EdgePhiError(_why(child.returncode, stderr))
     return stdout
+
+
+def ask(command: Sequence[str], job: Any) -> Any:
+    """Have a child that calls `serve` do a job; job and answer are JSON.
+
+    Raises:
+        MissingExtra: the child found that an engine is not installed.
+        EdgePhiError: the child failed or died; says how.
+    """
+    answer = run(command, stdin=json.dumps(job))
+    try:
+        found = json.loads(answer)
+    except ValueError as error:
+        raise EdgePhiError(f"its process gave no measurement ({error})") from error
+    if isinstance(found, dict) and "error" in found:
+        raise (MissingExtra if found.get("missing_extra") else EdgePhiError)(str(found["error"]))
+    return found
+
+
+def serve(work: Callable[[Any], Any]) -> None:
+    """The child of `ask`: a job from stdin to `work`, its answer, or the error that it raises, to stdout."""
+    # The parent's affair; and an engine deep in native code would not see Python's own handler.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Engines print to stdout as they please: what they print goes to stderr, the answer to where stdout was.
+    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answer:
+        os.dup2(2, 1)
+        try:
+            found = work(json.load(sys.stdin))
+        except EdgePhiError as error:
+            found = {"error": str(error), "missing_extra": isinstance(error, MissingExtra)}
+        json.dump(found, answer)
 
 
 def _hold_interrupts() -> Callable[[], None]:

@@ -5,20 +5,19 @@ The job goes to the child's stdin and its measurement comes from the child's std
 
 from __future__ import annotations
 
-import json
 import os
-import signal
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import EdgePhiError, MissingExtra
-from ..runtimes import open_runtime
+from ..completion.session import Session
+from ..errors import EdgePhiError
+from ..runtimes import open_runtime, open_tokenizer
 from ..store import Artifact
 from . import process
+from .first_line import first_lines_ms
 from .memory import peak_resident_bytes, resident_bytes
 from .timing import PromptTiming, time_prompt
 
@@ -36,6 +35,7 @@ class Job:
     prompts: tuple[tuple[int, ...], ...]
     new_tokens: int
     threads: int
+    cursors: tuple[str, ...] = ()  # texts before a cursor, to time the first line at; see `first_line`
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Measurement:
     base_rss_bytes: int | None  # the interpreter with numpy, before the engine was imported
     peak_rss_bytes: int | None  # all of the process
     timings: tuple[PromptTiming, ...]  # one a prompt
+    first_lines_ms: tuple[float | None, ...] = ()  # one a cursor; None where nothing was suggested
 
 
 def measure(job: Job, *, command: Sequence[str] = _COMMAND) -> Measurement:
@@ -56,34 +57,31 @@ def measure(job: Job, *, command: Sequence[str] = _COMMAND) -> Measurement:
         MissingExtra: the engine is not installed.
         EdgePhiError: the child failed or died; says how.
     """
-    answer = process.run(command, stdin=json.dumps(_as_json(job)))
+    found = process.ask(command, _as_json(job))
     try:
-        found = json.loads(answer)
-        if "error" in found:
-            raise (MissingExtra if found["missing_extra"] else EdgePhiError)(found["error"])
-        timings = tuple(
-            PromptTiming(**(timing | {"itl_ms": tuple(timing["itl_ms"]), "tokens": tuple(timing["tokens"])}))
-            for timing in found["timings"]
-        )
-        return Measurement(**(found | {"timings": timings}))
+        return measurement_from_json(found)
     except (ValueError, KeyError, TypeError) as error:
         raise EdgePhiError(f"its process gave no measurement ({error})") from error
 
 
+def measurement_from_json(found: dict[str, Any]) -> Measurement:
+    """The measurement that `dataclasses.asdict` made `found` of.
+
+    Raises:
+        ValueError, KeyError, TypeError: `found` is not of one.
+    """
+    timings = tuple(
+        PromptTiming(**(timing | {"itl_ms": tuple(timing["itl_ms"]), "tokens": tuple(timing["tokens"])}))
+        for timing in found["timings"]
+    )
+    first_lines = tuple(found["first_lines_ms"])
+    return Measurement(**(found | {"timings": timings, "first_lines_ms": first_lines}))
+
+
 def main() -> None:
     """The child: read a job from stdin, write its measurement to stdout."""
-    # The parent's affair; and an engine deep in native code would not see Python's own handler.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # Engines print to stdout as they please: what they print goes to stderr, the answer to where stdout was.
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as answer:
-        os.dup2(2, 1)
-        base = resident_bytes()
-        job = _from_json(json.load(sys.stdin))
-        try:
-            found = asdict(_measure_here(job, base))
-        except EdgePhiError as error:
-            found = {"error": str(error), "missing_extra": isinstance(error, MissingExtra)}
-        json.dump(found, answer)
+    base = resident_bytes()
+    process.serve(lambda job: asdict(_measure_here(_from_json(job), base)))
 
 
 def _measure_here(job: Job, base_rss_bytes: int | None) -> Measurement:
@@ -93,19 +91,31 @@ def _measure_here(job: Job, base_rss_bytes: int | None) -> Measurement:
     try:
         time_prompt(runtime, min(job.prompts, key=len), _WARM_UP_TOKENS)
         timings = tuple(time_prompt(runtime, prompt, job.new_tokens) for prompt in job.prompts)
-        return Measurement(load_ms, runtime.info.threads, base_rss_bytes, peak_resident_bytes(), timings)
+        peak = peak_resident_bytes()
+        first_lines: tuple[float | None, ...] = ()
+        if job.cursors:
+            session = Session(runtime, open_tokenizer(job.artifact), model=job.artifact.model, load_ms=load_ms)
+            first_lines = first_lines_ms(session, job.cursors)
+        return Measurement(load_ms, runtime.info.threads, base_rss_bytes, peak, timings, first_lines)
     finally:
         runtime.close()
 
 
+def artifact_as_json(artifact: Artifact) -> dict[str, Any]:
+    """An artifact for another process."""
+    return asdict(artifact) | {"path": os.fspath(artifact.path), "folder": os.fspath(artifact.folder)}
+
+
+def artifact_from_json(found: dict[str, Any]) -> Artifact:
+    """The artifact that `artifact_as_json` was given."""
+    return Artifact(**(found | {name: Path(found[name]) for name in ("path", "folder")}))
+
+
 def _as_json(job: Job) -> dict[str, Any]:
-    artifact = asdict(job.artifact)
-    artifact |= {name: os.fspath(artifact[name]) for name in ("path", "folder")}
-    return asdict(job) | {"artifact": artifact}
+    return asdict(job) | {"artifact": artifact_as_json(job.artifact)}
 
 
 def _from_json(job: dict[str, Any]) -> Job:
-    artifact = job["artifact"]
-    artifact |= {name: Path(artifact[name]) for name in ("path", "folder")}
     prompts = tuple(tuple(prompt) for prompt in job["prompts"])
-    return Job(Artifact(**artifact), prompts, job["new_tokens"], job["threads"])
+    artifact = artifact_from_json(job["artifact"])
+    return Job(artifact, prompts, job["new_tokens"], job["threads"], tuple(job["cursors"]))
