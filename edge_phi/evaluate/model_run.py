@@ -92,7 +92,7 @@ def model_settings(
         "data": [list(file) for file in benchmark.data],
         "model": artifact.model,
         "form": artifact.name,
-        "files": {file.name: sha256_of(file) for file in _files(artifact)},
+        "files": {file.name: sha256_of(file) for file in files_of(artifact)},
         "prompt": prompt,
         "stops": stops.name,
         "max_tokens": settings.max_tokens,
@@ -116,7 +116,8 @@ def run_name(artifact: Artifact, settings: DecodeSettings, prompt: PromptForm, s
     return "-".join(parts)
 
 
-def _files(artifact: Artifact) -> list[Path]:
+def files_of(artifact: Artifact) -> list[Path]:
+    """The files that decide what an artifact writes."""
     if artifact.format == "gguf":
         return [artifact.path]
     names = ["tokenizer.json", "config.json", "model.onnx", "model.onnx.data"]
