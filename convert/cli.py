@@ -95,11 +95,10 @@ def _make(form: str, name: str, checkpoint: Path, out: Path) -> Path:
     else:
         from .gguf import export_gguf, uses_quantizer
 
-        export_gguf(checkpoint, quant, artifact)
+        arguments = export_gguf(checkpoint, quant, artifact)
         packages.append("gguf")
         if uses_quantizer(quant):
             packages.append("llama-cpp-python")
-            arguments["quantized_from"] = "f32"
     if artifact.is_dir():
         files = [file for file in artifact.rglob("*") if file.is_file()]
     else:

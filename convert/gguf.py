@@ -1,87 +1,114 @@
-"""Checkpoint to GGUF: float32 and float16 written here, smaller types by llama.cpp's own quantizer.
+"""Checkpoint to GGUF, piece by piece: little of the model is in memory at a time, and no file lies between.
 
-The quantizer always starts from a float32 file: half precision would clip what bfloat16 weights may hold.
+Without calibration every tensor's bytes are those that llama.cpp's own quantizer makes of the same checkpoint. An
+importance matrix is used as llama.cpp uses it. With calibration text the rounding errors of a matrix are made up for
+by its later columns (`compensate`), and each layer is fitted to what quantization has done to the layers before it.
 """
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import shutil
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from edge_phi import gguf_model
 from edge_phi.atomic import atomic_path
 from edge_phi.checkpoint import Checkpoint, open_checkpoint
-from edge_phi.errors import EdgePhiError, InvalidCall, MissingExtra
-from edge_phi.runtimes.llama_cpp import missing_llama_cpp
+from edge_phi.errors import EdgePhiError, InvalidCall
 
+from . import ggml
+from .calibration import Calibration
+from .gguf_tensors import FileTensor, data_bytes, file_tensors, load_gguf
 from .gguf_vocabulary import Vocabulary, read_vocabulary
-
-# Names of llama.cpp's file types with their numbers (enum llama_ftype).
-FILE_TYPES = {"f32": 0, "f16": 1, "q4_0": 2, "q8_0": 7, "q4_k_m": 15}
+from .gguf_weights import write_calibrated, write_plain
+from .imatrix import Imatrix
+from .mixture import FILE_TYPES, tensor_types
 
 _QUANTIZATION_VERSION = 2  # of ggml's block formats
 
 
-def export_gguf(checkpoint_folder: Path, quant: str, out_path: Path) -> None:
+def export_gguf(
+    checkpoint_folder: Path,
+    quant: str,
+    out_path: Path,
+    *,
+    calibration: Calibration | None = None,
+    imatrix: Imatrix | None = None,
+) -> dict[str, Any]:
     """Write the model of `checkpoint_folder` as one GGUF file that llama.cpp loads; always the same bytes.
 
     Args:
         checkpoint_folder: as `edge_phi.checkpoint` describes it.
-        quant: "f32", "f16", "q8_0", "q4_0" or "q4_k_m".
+        quant: a key of `FILE_TYPES`, as in "q4_k_m".
         out_path: the file to write; whole or not at all.
+        calibration: text to fit the rounding to. Types without blocks make no use of it.
+        imatrix: what llama.cpp's own way of rounding is to weigh errors with, if there is no `calibration`.
+
+    Returns:
+        What beyond `quant` decides the bytes, for the lineage: "method", which is "plain", "importance" or
+        "compensated", and of the text that used its name and hash.
 
     Raises:
         InvalidCall: an unknown `quant`, or no checkpoint there.
         InvalidFile: the checkpoint is damaged or its tokenizer is not GPT-2's kind.
-        MissingExtra: the gguf package, or llama.cpp for its quantizer, is not installed.
-        EdgePhiError: a weight does not fit float16, the quantizer failed, or the disk is full.
+        MissingExtra: the gguf package, or llama.cpp for its block formats, is not installed.
+        EdgePhiError: a weight does not fit the type, or the disk is or will be full.
     """
     if quant not in FILE_TYPES:
         raise InvalidCall(f"unknown GGUF type {quant!r}: choose from {', '.join(FILE_TYPES)}")
     checkpoint = open_checkpoint(checkpoint_folder)
     vocabulary = read_vocabulary(checkpoint)
+    if not uses_quantizer(quant):
+        calibration = imatrix = None
+    types = tensor_types(checkpoint.config, quant, with_importance=imatrix is not None)
+    if any(map(ggml.needs_library, types.values())):
+        ggml.check_library()
+    tensors = file_tensors(checkpoint.config, types)
+    _check_space(out_path, data_bytes(tensors))
     with atomic_path(out_path) as partial:
-        if not uses_quantizer(quant):
-            _write(partial, checkpoint, vocabulary, quant)
-            return
-        if importlib.util.find_spec("llama_cpp") is None:
-            raise missing_llama_cpp("GGUF quantization")
-        with tempfile.TemporaryDirectory(prefix=f".{out_path.name}.", suffix=".part", dir=partial.parent) as folder:
-            source = Path(folder) / "float32.gguf"
-            _write(source, checkpoint, vocabulary, "f32")
-            _quantize(source, partial, FILE_TYPES[quant])
+        _write_header(partial, checkpoint, vocabulary, quant, tensors)
+        with partial.open("r+b") as file:
+            if calibration:
+                write_calibrated(file, checkpoint, tensors, calibration)
+            else:
+                write_plain(file, checkpoint, tensors, imatrix.importance if imatrix else {})
+    if calibration:
+        return {"method": "compensated", "calibration": calibration.name, "calibration_sha256": calibration.sha256}
+    if imatrix:
+        return {"method": "importance", "imatrix": imatrix.dataset, "imatrix_sha256": imatrix.digest}
+    return {"method": "plain"}
 
 
 def uses_quantizer(quant: str) -> bool:
-    """Whether llama.cpp makes this type, from a float32 file."""
-    return quant not in ("f32", "f16")
+    """Whether this type needs llama.cpp's library."""
+    return ggml.needs_library(FILE_TYPES[quant].plain)
 
 
-def _write(path: Path, checkpoint: Checkpoint, vocabulary: Vocabulary, quant: str) -> None:
+def _check_space(out_path: Path, needed: int) -> None:
     try:
-        import gguf
-    except ImportError as error:
-        raise MissingExtra("writing GGUF needs the gguf package: run pip install 'edge-phi[convert]'") from error
+        free = shutil.disk_usage(out_path.parent).free
+    except OSError:
+        return  # there is no such folder, as is said where the file is made
+    if free < needed:
+        raise EdgePhiError(
+            f"{out_path}: needs {needed / 1e6:.0f} MB of space and {free / 1e6:.0f} MB are free: free some, or choose "
+            "another folder or a smaller type"
+        )
+
+
+def _write_header(
+    path: Path, checkpoint: Checkpoint, vocabulary: Vocabulary, quant: str, tensors: list[FileTensor]
+) -> None:
+    gguf = load_gguf()
     writer = gguf.GGUFWriter(path, gguf_model.ARCHITECTURE)
     try:
         _add_metadata(writer, checkpoint, vocabulary, quant)
-        tensors = list(_tensors(gguf, checkpoint, quant))
         for tensor in tensors:
-            writer.add_tensor_info(tensor.name, tensor.shape, tensor.dtype, tensor.nbytes)
+            type_ = gguf.GGMLQuantizationType[tensor.type]
+            writer.add_tensor_info(tensor.name, tensor.shape, None, tensor.nbytes, raw_dtype=type_)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
-        for tensor in tensors:  # one at a time: a model larger than memory converts
-            writer.write_tensor_data(tensor.read())
     finally:
         writer.close()
 
@@ -90,7 +117,7 @@ def _add_metadata(writer: Any, checkpoint: Checkpoint, vocabulary: Vocabulary, q
     config = checkpoint.config
     writer.add_type("model")
     writer.add_name(checkpoint.folder.resolve().name)
-    writer.add_file_type(FILE_TYPES[quant])
+    writer.add_file_type(FILE_TYPES[quant].number)
     writer.add_quantization_version(_QUANTIZATION_VERSION)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)
@@ -111,69 +138,3 @@ def _add_metadata(writer: Any, checkpoint: Checkpoint, vocabulary: Vocabulary, q
     writer.add_eos_token_id(config.eos_token_id)
     writer.add_unk_token_id(config.eos_token_id)
     writer.add_add_bos_token(False)
-
-
-@dataclass(frozen=True)
-class _Tensor:
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-    read: Callable[[], npt.NDArray[Any]]
-
-    @property
-    def nbytes(self) -> int:
-        return int(np.prod(self.shape)) * self.dtype.itemsize
-
-
-def _tensors(gguf: Any, checkpoint: Checkpoint, quant: str) -> Iterator[_Tensor]:
-    """Every tensor under its GGUF name; norms and biases stay float32, q, k and v become one."""
-    names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.PHI2, checkpoint.config.num_hidden_layers)
-    shapes = checkpoint.config.tensor_shapes()
-    for source, shape in shapes.items():
-        sources = [source]
-        if ".k_proj." in source or ".v_proj." in source:
-            continue
-        if ".q_proj." in source:
-            sources = [source.replace(".q_proj.", f".{part}_proj.") for part in "qkv"]
-            source, shape = source.replace(".q_proj.", ".qkv_proj."), (3 * shape[0], *shape[1:])
-        base, _, kind = source.rpartition(".")
-        dtype = np.dtype("<f2" if quant == "f16" and len(shape) == 2 else "<f4")
-        yield _Tensor(f"{names.get_name(base)}.{kind}", shape, dtype, _reader(checkpoint, sources, dtype))
-
-
-def _reader(checkpoint: Checkpoint, names: list[str], dtype: np.dtype[Any]) -> Callable[[], npt.NDArray[Any]]:
-    def read() -> npt.NDArray[Any]:
-        parts = []
-        for name in names:
-            with np.errstate(over="ignore"):  # checked below
-                parts.append(checkpoint.tensor(name).astype(dtype, copy=False))
-            if dtype.itemsize == 2 and not np.isfinite(parts[-1]).all():
-                raise EdgePhiError(
-                    f"{checkpoint.path_of(name)}: {name} holds a value that is not finite in float16: convert to f32"
-                )
-        return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    return read
-
-
-# llama.cpp prints, cannot be interrupted and may abort the process it runs in: so it gets one of its own.
-_QUANTIZER = """
-import ctypes, sys, llama_cpp
-parameters = llama_cpp.llama_model_quantize_default_params()
-parameters.ftype = int(sys.argv[3])
-failed = llama_cpp.llama_model_quantize(sys.argv[1].encode(), sys.argv[2].encode(), ctypes.byref(parameters))
-sys.exit(1 if failed else 0)
-"""
-
-
-def _quantize(source: Path, target: Path, file_type: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", _QUANTIZER, str(source), str(target), str(file_type)],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    if done.returncode:
-        said = (done.stdout + done.stderr).strip().splitlines() or [f"it ended with {done.returncode}"]
-        raise EdgePhiError(f"llama.cpp's quantizer failed ({said[-1].strip()}): is there space on the disk?")

@@ -199,15 +199,25 @@ class Checkpoint:
     def tensor(self, name: str) -> npt.NDArray[np.float32]:
         """One weight as float32, shape as in `PhiConfig.tensor_shapes`; lossless from F16 and BF16.
 
+        Raises:
+            InvalidFile: a value is not a finite number, or the file has become shorter.
+        """
+        return self.rows(name, 0, self.tensors[name].shape[0])
+
+    def rows(self, name: str, start: int, stop: int) -> npt.NDArray[np.float32]:
+        """Rows `start` to `stop` of a weight as float32; see `tensor`.
+
         The file is mapped only while this reads it, so what was read does not count as this process's memory.
 
         Raises:
             InvalidFile: a value is not a finite number, or the file has become shorter.
         """
         stored = self.tensors[name]
-        type_ = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[stored.dtype]
+        type_ = np.dtype({"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[stored.dtype])
+        shape = (stop - start, *stored.shape[1:])
+        offset = stored.offset + start * math.prod(stored.shape[1:]) * type_.itemsize
         try:
-            raw = np.memmap(self.path_of(name), dtype=type_, mode="r", offset=stored.offset, shape=stored.shape)
+            raw = np.memmap(self.path_of(name), dtype=type_, mode="r", offset=offset, shape=shape)
         except (OSError, ValueError) as error:
             raise InvalidFile(f"{self.path_of(name)}: changed since it was opened ({error}): try again") from error
         if stored.dtype == "BF16":  # the upper half of a float32

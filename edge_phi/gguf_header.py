@@ -24,7 +24,7 @@ Scalar = bool | int | float | str
 Value = Scalar | tuple[Scalar, ...]
 
 # Of each tensor type: its number in the file, weights in a block, bytes of a block (ggml's type traits).
-_TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
+TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
     0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
     7: ("Q5_1", 32, 24), 8: ("Q8_0", 32, 34), 10: ("Q2_K", 256, 84), 11: ("Q3_K", 256, 110),
     12: ("Q4_K", 256, 144), 13: ("Q5_K", 256, 176), 14: ("Q6_K", 256, 210), 16: ("IQ2_XXS", 256, 66),
@@ -209,9 +209,9 @@ class _Reader:
             shape = tuple(self._unsigned(8) for _ in range(dimensions))  # the contiguous dimension first
             number = self._unsigned(4)
             offset = self._unsigned(8)
-            if number not in _TENSOR_TYPES:
+            if number not in TENSOR_TYPES:
                 raise self._damaged(f"tensor {name!r} has the unknown type {number}")
-            type_, weights, block_bytes = _TENSOR_TYPES[number]
+            type_, weights, block_bytes = TENSOR_TYPES[number]
             if min(shape) < 1 or shape[0] % weights:
                 raise self._damaged(f"tensor {name!r} of shape {list(shape)} is no whole number of {type_} blocks")
             infos[name] = type_, shape[::-1], offset, math.prod(shape) // weights * block_bytes

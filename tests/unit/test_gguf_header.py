@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_phi.errors import InvalidCall, InvalidFile
-from edge_phi.gguf_header import _TENSOR_TYPES, GgufTensor, read_gguf_header
+from edge_phi.gguf_header import TENSOR_TYPES, GgufTensor, read_gguf_header
 
 
 def text(value: str | bytes) -> bytes:
@@ -74,7 +74,7 @@ def test_reads_values_and_places_tensors(tmp_path: Path) -> None:
 
 def test_block_sizes_are_those_of_the_gguf_package() -> None:
     constants = pytest.importorskip("gguf.constants", reason="the gguf package is not installed")
-    for number, (name, weights, nbytes) in _TENSOR_TYPES.items():
+    for number, (name, weights, nbytes) in TENSOR_TYPES.items():
         kind = constants.GGMLQuantizationType(number)
         assert (kind.name, constants.GGML_QUANT_SIZES[kind]) == (name, (weights, nbytes))
 
