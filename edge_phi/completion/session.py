@@ -13,10 +13,12 @@ from ..errors import InvalidFile
 from ..runtimes import Runtime, RuntimeInfo, open_runtime, open_tokenizer
 from ..store import DEFAULT_MODEL, find_model
 from ..tokenizer import Tokenizer
+from .curve import curve_key, measure_curve, store_curve, stored_curve
 from .decode import GREEDY, DecodeSettings, Finish, Step, decode
 from .newlines import from_feeds, newline_at, to_feeds
 from .prompt import Prompt, PromptBuilder
 from .shape import shape
+from .speculate import Speculation
 
 
 @dataclass(frozen=True)
@@ -47,13 +49,22 @@ class Suggestion:
 class Session:
     """A loaded model that completes. Calls from several threads run one after the other."""
 
-    def __init__(self, runtime: Runtime, tokenizer: Tokenizer, *, model: str, load_ms: float) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        tokenizer: Tokenizer,
+        *,
+        model: str,
+        load_ms: float,
+        speculation: Speculation | None = None,
+    ) -> None:
         start_ns = time.perf_counter_ns()
         self._runtime = runtime
         self._tokenizer = tokenizer
         self._model = model
         self._prompts = PromptBuilder(tokenizer, runtime.info.context_length)
         self._load_ms = load_ms + (time.perf_counter_ns() - start_ns) / 1e6
+        self._speculation = speculation
         self._cached: list[int] = []  # the tokens in the runtime's cache
         self._lock = threading.Lock()
 
@@ -94,6 +105,8 @@ class Session:
             before, after = to_feeds(before, newline), to_feeds(after, newline)
             prompt = self._prompts.build(before, settings.max_tokens)
             cached = self._reuse(prompt.tokens)
+            if self._speculation is not None:
+                self._speculation.begin(prompt.tokens)
             decoding = decode(
                 self._runtime,
                 prompt.tokens[cached:],
@@ -101,6 +114,7 @@ class Session:
                 settings,
                 stops=(shape(before, after),),
                 healing=prompt.healing,
+                speculation=self._speculation,
                 cancel=cancel,
             )
             steps, finish = _follow(decoding, newline, on_step)
@@ -162,13 +176,17 @@ class Session:
         return None
 
 
-def open_session(model: str | Path = DEFAULT_MODEL, *, quant: str | None = None, threads: int | None = None) -> Session:
+def open_session(
+    model: str | Path = DEFAULT_MODEL, *, quant: str | None = None, threads: int | None = None, calibrate: bool = False
+) -> Session:
     """Load a model to complete with.
 
     Args:
         model: the name of a model of this machine, or the path of a checkpoint folder, ONNX folder or GGUF file.
         quant: which form of it, as "onnx:int4" or only "int4"; the default one if None.
         threads: computing threads; as many as the cores this process may use if None.
+        calibrate: measure what speculation has to know of this engine, if that has not been done on this machine: it
+            takes as long as some hundred tokens. Without it, speculation is off until somebody has.
 
     Raises:
         InvalidCall: no such model or form.
@@ -185,7 +203,14 @@ def open_session(model: str | Path = DEFAULT_MODEL, *, quant: str | None = None,
             f"{artifact.path}: the model has {runtime.info.vocab_size} words, its tokenizer {tokenizer.vocab_size}: "
             "they do not belong together, get the model again"
         )
-    return Session(runtime, tokenizer, model=artifact.model, load_ms=(time.perf_counter_ns() - start_ns) / 1e6)
+    load_ms = (time.perf_counter_ns() - start_ns) / 1e6
+    key = curve_key(artifact, runtime.info)
+    curve = stored_curve(key)
+    if curve is None and calibrate:
+        curve = measure_curve(runtime)
+        store_curve(key, curve)
+    speculation = None if curve is None else Speculation(curve)
+    return Session(runtime, tokenizer, model=artifact.model, load_ms=load_ms, speculation=speculation)
 
 
 def complete(

@@ -1,0 +1,172 @@
+"""Speculation changes what is computed at once, never what is written."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edge_phi.completion import curve as curves
+from edge_phi.completion.decode import DecodeSettings, decode
+from edge_phi.completion.speculate import LONGEST_DRAFT, AppendCurve, Lookup, Speculation
+from edge_phi.runtimes import RuntimeInfo
+from edge_phi.tokenizer import Tokenizer, load_tokenizer
+
+FREE = AppendCurve((1.0,) * (LONGEST_DRAFT + 1), 0.0)  # more tokens cost no more than one
+DEAR = AppendCurve(tuple(float(10 * tokens) for tokens in range(1, LONGEST_DRAFT + 2)), 0.0)
+
+
+class CyclicRuntime:
+    """A model whose next token depends on the last two, among a few tokens: it soon repeats itself, with variations.
+
+    Tokens computed along with others get logits that differ by up to `noise`.
+    """
+
+    def __init__(self, vocabulary: int, seed: int, noise: float = 0.0) -> None:
+        self.info = RuntimeInfo("cyclic", "float32", 0, vocabulary, 96, 1)
+        self.cache: list[int] = []
+        self.calls: list[int] = []
+        self._table = np.random.default_rng(seed).normal(size=(7, 7, 12)).astype(np.float32).round(1)
+        self._random, self._noise = np.random.default_rng(seed), noise
+
+    @property
+    def length(self) -> int:
+        return len(self.cache)
+
+    def extend(
+        self, tokens: Sequence[int], *, all_logits: bool = False, cancel: threading.Event | None = None
+    ) -> npt.NDArray[np.float32]:
+        assert len(self.cache) + len(tokens) <= self.info.context_length
+        self.calls.append(len(tokens))
+        rows = np.full((len(tokens), self.info.vocab_size), -9, np.float32)
+        for row, token in zip(rows, tokens, strict=True):
+            self.cache.append(token)
+            before = self.cache[-2] if len(self.cache) > 1 else 0
+            row[100:112] = self._table[before % 7, token % 7]
+            row[100:112] += 3 * (np.arange(12) == len(self.cache) % 5)
+        if len(tokens) > 1:
+            rows += self._random.uniform(-self._noise, self._noise, rows.shape).astype(np.float32)
+        return rows if all_logits else rows[-1:]
+
+    def rewind(self, length: int) -> None:
+        assert 0 <= length <= len(self.cache)
+        del self.cache[length:]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_checkpoint: Path) -> Tokenizer:
+    return load_tokenizer(tiny_checkpoint)
+
+
+def written(runtime: CyclicRuntime, tokenizer: Tokenizer, prompt: list[int], most: int, **options: object) -> object:
+    decoding = decode(runtime, prompt, tokenizer, DecodeSettings(max_tokens=most), **options)  # type: ignore[arg-type]
+    steps = []
+    while True:
+        try:
+            step = next(decoding)
+        except StopIteration as ended:
+            return steps, ended.value, runtime.cache
+        steps.append((step.token, step.text))
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    prompt=st.lists(st.integers(100, 111), min_size=1, max_size=40),
+    most=st.integers(1, 70),
+    costs=st.lists(st.floats(0.1, 10), min_size=2, max_size=LONGEST_DRAFT + 1),
+    noise=st.sampled_from([0.0, 0.04]),
+)
+@settings(max_examples=150, deadline=None)
+def test_the_same_tokens_text_end_and_cache_as_without(
+    tokenizer: Tokenizer, seed: int, prompt: list[int], most: int, costs: list[float], noise: float
+) -> None:
+    plain = written(CyclicRuntime(tokenizer.vocab_size, seed), tokenizer, prompt, most)
+    speculation = Speculation(AppendCurve(tuple(costs), 2.5 * noise))
+    for _ in range(2):  # the second time it knows how often its guesses held
+        runtime = CyclicRuntime(tokenizer.vocab_size, seed, noise)
+        runtime.extend(prompt[:-1]) if prompt[:-1] else None
+        speculation.begin(prompt)
+        runtime_prompt = prompt[-1:]
+        assert written(runtime, tokenizer, runtime_prompt, most, speculation=speculation) == plain
+
+
+def test_where_more_tokens_are_free_fewer_calls_are_made(tokenizer: Tokenizer) -> None:
+    prompt = [100, 101, 102]
+    plain = CyclicRuntime(tokenizer.vocab_size, 3)
+    written(plain, tokenizer, prompt, 80)
+    calls = {}
+    for name, curve in (("free", FREE), ("dear", DEAR)):
+        runtime, speculation = CyclicRuntime(tokenizer.vocab_size, 3), Speculation(curve)
+        speculation.begin(prompt)
+        written(runtime, tokenizer, prompt, 80, speculation=speculation)
+        calls[name] = len(runtime.calls)
+    assert calls["dear"] == len(plain.calls) == 80
+    assert calls["free"] < 60
+
+
+def test_sampling_is_left_alone(tokenizer: Tokenizer) -> None:
+    runtime, speculation = CyclicRuntime(tokenizer.vocab_size, 3), Speculation(FREE)
+    speculation.begin([100])
+    list(decode(runtime, [100], tokenizer, DecodeSettings(temperature=1, max_tokens=60), speculation=speculation))
+    assert runtime.calls == [1] * 60
+
+
+def test_the_latest_of_the_longest_matches_is_taken() -> None:
+    lookup = Lookup([1, 2, 3, 4, 9, 2, 3, 5, 5, 2, 3])
+    assert lookup.find(3) == (2, [5, 5, 2])
+    lookup = Lookup([7, 2, 3, 4, 9, 2, 3, 5, 7, 2, 3])
+    assert lookup.find(2) == (3, [4, 9])
+    assert Lookup([1, 2, 3]).find(4) == (0, [])
+    assert Lookup([]).find(4) == (0, [])
+    assert Lookup([5, 5, 5]).find(4) == (2, [5])
+
+
+def test_drafts_stop_where_they_fail_and_begin_again_where_they_hold() -> None:
+    curve = AppendCurve(tuple(1.0 + 0.3 * tokens for tokens in range(LONGEST_DRAFT + 1)), 0.0)
+    speculation = Speculation(curve)
+    pattern = [1, 2, 3, 4, 5, 6, 7, 8]
+    speculation.begin([*pattern, *pattern])
+    assert speculation.draft(8), "at first it tries"
+    for _ in range(40):
+        speculation.draft(8)
+        speculation.push([99])
+        speculation.begin([*pattern, *pattern])
+    assert speculation.draft(8) == []
+    for _ in range(40):
+        speculation.push([1])
+        speculation.begin([*pattern, *pattern])
+        speculation.draft(8)
+    assert len(speculation.draft(8)) > 3
+    assert speculation.draft(2) == [1, 2]
+
+
+def test_a_curve_is_kept_for_what_it_was_measured_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path))
+    curve = AppendCurve(tuple(float(ms) for ms in range(1, LONGEST_DRAFT + 2)), 0.25)
+    key = ("model", 5, "onnx")
+    assert curves.stored_curve(key) is None
+    curves.store_curve(key, curve)
+    assert curves.stored_curve(key) == curve
+    assert curves.stored_curve(("model", 6, "onnx")) is None
+    (path,) = tmp_path.rglob("*.json")
+    for damage in ("", "[]", '{"ms": [1, 2], "tie": 0}', '{"ms": [' + "1e999," * 8 + '1], "tie": 0}', "[" * 50_000):
+        path.write_text(damage)
+        assert curves.stored_curve(key) is None
+
+
+def test_a_curve_is_measured_on_a_cache_that_is_left_empty(tokenizer: Tokenizer) -> None:
+    runtime = CyclicRuntime(tokenizer.vocab_size, 0, noise=0.01)
+    runtime.extend([100, 101])
+    curve = curves.measure_curve(runtime)
+    assert runtime.length == 0
+    assert len(curve.ms) == LONGEST_DRAFT + 1 and min(curve.ms) > 0
+    assert 0.01 < curve.tie < 0.08
