@@ -27,10 +27,12 @@ from edge_phi.errors import EdgePhiError
 
 from .batches import Plan, learning_rate, plan_batches, stage_at
 from .data.shards import END_OF_TEXT, Shards, TokenArray
+from .distill import Teacher
 from .distributed import Place, free_gathered, reduce_gradients, shard, whole
 from .flops import estimate, measured_flops, nominal_flops
 from .model import Phi
 from .optim import build_optimizers
+from .quantize_aware import make_quantize_aware
 from .recipe import Recipe
 from .state import StateSaver, load_state
 from .state_dict import set_weights
@@ -58,8 +60,8 @@ class StepMetrics:
 
     step: int  # counted from 1
     stage: str
-    loss: float  # mean cross-entropy over the batch, nats per token
-    validation_loss: float | None  # on held-out code, where it was measured
+    loss: float  # mean over the batch, nats per token: cross-entropy, or where there is a teacher its loss
+    validation_loss: float | None  # the same on held-out code, where it was measured
     learning_rate: float
     gradient_norm: float
     skipped: list[str] | None  # the sequences, where loss or gradient was not finite and nothing was learnt
@@ -87,6 +89,7 @@ def train(
     on_keep: Callable[[Phi, StepMetrics], None] = lambda model, metrics: None,
     place: Place | None = None,
     initial: dict[str, Tensor] | None = None,
+    teacher: Teacher | None = None,
 ) -> Phi:
     """Train to the recipe's last step and return the model; goes on from `out`'s state where there is one.
 
@@ -98,6 +101,7 @@ def train(
         on_keep: given the model and its figures every `keep_every` steps, in every process.
         place: of this process; alone on the CPU if None.
         initial: whole weights to begin with, under the model's names; drawn from the seed if None.
+        teacher: whose predictions are learnt, as far as the recipe says.
 
     Raises:
         InvalidCall, InvalidFile: data too small, or a state that does not fit the recipe.
@@ -117,13 +121,13 @@ def train(
     fingerprint = _fingerprint(recipe, data)
     start = load_state(out / STATE_FOLDER, model, optimizers, fingerprint)
     saver = StateSaver(out / STATE_FOLDER, fingerprint, place)
-    recorder = _Recorder(recipe, plan, model, out / METRICS_FILE, place, on_step)
+    recorder = _Recorder(recipe, plan, model, teacher, out / METRICS_FILE, place, on_step)
     if place.first:
         _keep_first(out / METRICS_FILE, start)
 
     with _interruptions() as interruption, _no_garbage_collection():
         for step in range(start, recipe.last_step):
-            figures = _step(recipe, plan, step, model, optimizers, place, interruption.signal_number)
+            figures = _step(recipe, plan, step, model, teacher, optimizers, place, interruption.signal_number)
             done = step + 1
             last = done == recipe.last_step
             keep = recipe.keep_every > 0 and done % recipe.keep_every == 0
@@ -156,6 +160,8 @@ def build_model(recipe: Recipe, data: Shards, place: Place, initial: dict[str, T
     )
     with torch.device("meta"):
         model = Phi(config, dropout=recipe.dropout)
+    if recipe.quantize:
+        make_quantize_aware(model)
     model.compute_dtype = torch.bfloat16 if place.device.type == "cuda" else torch.float32
     if recipe.compile and place.mesh:  # gathering the weights stays outside
         model.compile_by_layer()
@@ -170,8 +176,10 @@ def build_model(recipe: Recipe, data: Shards, place: Place, initial: dict[str, T
 
 
 @torch.no_grad()
-def validation_loss(model: Phi, tokens: TokenArray, length: int, *, micro_batch: int = 1) -> float:
-    """Mean cross-entropy in nats per token over the first sequences of held-out tokens; every process computes all."""
+def validation_loss(
+    model: Phi, tokens: TokenArray, length: int, *, micro_batch: int = 1, teacher: Teacher | None = None
+) -> float:
+    """Mean loss in nats per token over the first sequences of held-out tokens; every process computes all."""
     rows = [
         part[start : start + length + 1] for part in tokens.parts for start in range(0, len(part) - length, length)
     ][:_VALIDATION_SEQUENCES]
@@ -182,7 +190,7 @@ def validation_loss(model: Phi, tokens: TokenArray, length: int, *, micro_batch:
     losses = []
     for first in range(0, len(rows), micro_batch):
         batch = torch.from_numpy(np.stack(rows[first : first + micro_batch]).astype(np.int64)).to(device)
-        losses.append(model(batch[:, :-1], batch[:, 1:]).float() * len(batch))
+        losses.append(_loss(model, teacher, batch).float() * len(batch))
     model.train()
     free_gathered(model)
     return float(torch.stack(losses).sum()) / len(rows)
@@ -193,11 +201,18 @@ def read_metrics(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (out / METRICS_FILE).read_text(encoding="utf-8").splitlines()]
 
 
+def _loss(model: Phi, teacher: Teacher | None, rows: Tensor) -> Tensor:
+    tokens = rows[:, :-1]
+    loss: Tensor = model(tokens, rows[:, 1:], teacher.lesson(tokens) if teacher else None)
+    return loss
+
+
 def _step(
     recipe: Recipe,
     plan: Plan,
     step: int,
     model: Phi,
+    teacher: Teacher | None,
     optimizers: list[torch.optim.Optimizer],
     place: Place,
     signal_number: int,
@@ -217,8 +232,8 @@ def _step(
     for first in range(0, share, micro_batch):
         rows = batch[first : first + micro_batch]
         reduce_gradients(model, reduce=first + micro_batch >= share)
-        loss = model(rows[:, :-1], rows[:, 1:]) * (len(rows) / share)
-        loss.backward()
+        loss = _loss(model, teacher, rows) * (len(rows) / share)
+        loss.backward()  # type: ignore[no-untyped-call]
         figures[0] += loss.detach() / place.processes
     place.sum(figures)
     norm = whole(torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip))
@@ -237,12 +252,20 @@ class _Recorder:
     """Turns steps' figures into metrics, one step behind the device."""
 
     def __init__(
-        self, recipe: Recipe, plan: Plan, model: Phi, path: Path, place: Place, on_step: Callable[[StepMetrics], None]
+        self,
+        recipe: Recipe,
+        plan: Plan,
+        model: Phi,
+        teacher: Teacher | None,
+        path: Path,
+        place: Place,
+        on_step: Callable[[StepMetrics], None],
     ) -> None:
         self.interrupted = False  # whether a signal came to any of the processes, the same in all of them
         self._recipe = recipe
         self._plan = plan
         self._model = model
+        self._teacher = teacher
         self._path = path
         self._place = place
         self._on_step = on_step
@@ -287,7 +310,13 @@ class _Recorder:
         recipe = self._recipe
         held_out = None
         if validation:
-            held_out = validation_loss(self._model, validation, recipe.length, micro_batch=self._validation_batch())
+            held_out = validation_loss(
+                self._model,
+                validation,
+                recipe.length,
+                micro_batch=self._validation_batch(),
+                teacher=self._teacher,
+            )
         self.interrupted = signals > 0
         skipped = None if np.isfinite(loss) and np.isfinite(norm) else self._plan.names(step)
         self._skipped_in_a_row = self._skipped_in_a_row + 1 if skipped else 0

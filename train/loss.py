@@ -35,7 +35,7 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: 
         return _Loss.apply(hidden, weight, bias, targets)  # type: ignore[no-any-return, no-untyped-call]
     weight, bias = weight.to(hidden.dtype), bias.to(hidden.dtype)
     total = hidden.new_zeros((), dtype=torch.float32)
-    for rows in _chunks(hidden):
+    for rows in chunks(hidden):
         logits = torch.addmm(bias, hidden[rows], weight.T).float()
         total += F.cross_entropy(logits, targets[rows], reduction="sum")
     return total / len(hidden)
@@ -49,7 +49,7 @@ class _Loss(torch.autograd.Function):
         grad_weight = torch.zeros_like(weight, dtype=torch.float32)
         grad_bias = torch.zeros_like(bias, dtype=torch.float32)
         total = hidden.new_zeros((), dtype=torch.float32)
-        for rows in _chunks(hidden):
+        for rows in chunks(hidden):
             chunk, target = hidden[rows], targets[rows, None]
             logits = torch.mm(chunk, compute_weight.T).add_(compute_bias)
             log_probabilities = logits.log_softmax(1, dtype=torch.float32)
@@ -71,6 +71,7 @@ class _Loss(torch.autograd.Function):
         return (*(grad * scale for grad in ctx.saved_tensors), None)
 
 
-def _chunks(hidden: Tensor) -> list[slice]:
+def chunks(hidden: Tensor) -> list[slice]:
+    """Slices of rows to make logits of at once."""
     rows = _CPU_ROWS if hidden.device.type == "cpu" else _GPU_ROWS
     return [slice(start, min(start + rows, len(hidden))) for start in range(0, len(hidden), rows)]

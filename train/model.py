@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +25,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from edge_phi.checkpoint import PhiConfig
 
+from .distill import Lesson, distillation_loss
 from .loss import linear_cross_entropy
 
 
@@ -43,37 +45,46 @@ class Phi(nn.Module):
         super().__init__()
         self.config = config
         self.compute_dtype = torch.float32
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.embed_tokens = Embedding(config.vocab_size, config.hidden_size)
         self.embed_dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList(Block(config, dropout) for _ in range(config.num_hidden_layers))
         self.final_layernorm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.lm_head = Linear(config.hidden_size, config.vocab_size)
         self._loss = linear_cross_entropy
+        self._distillation_loss = distillation_loss
         cos, sin = rotary_table(config)
         self.cos: Tensor
         self.sin: Tensor
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
-    def forward(self, tokens: Tensor, targets: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, targets: Tensor | None = None, lesson: Lesson | None = None) -> Tensor:
         """Logits, or the loss where targets are given.
 
         Args:
             tokens: int64 [batch, length].
             targets: int64 [batch, length]: for each token the one that follows it.
+            lesson: what a teacher says of the same tokens; the loss is then `distillation_loss`.
 
         Returns:
             Logits [batch, length, vocabulary] in `compute_dtype`; or the mean cross-entropy, float32, nats per token.
         """
+        hidden = self.hidden(tokens)
+        if targets is None:
+            return self.lm_head(hidden)  # type: ignore[no-any-return]
+        head = self.lm_head.weight, self.lm_head.bias
+        if lesson is None:
+            return self._loss(hidden.flatten(0, 1), *head, targets.flatten())
+        return self._distillation_loss(hidden.flatten(0, 1), *head, targets.flatten(), lesson)
+
+    def hidden(self, tokens: Tensor) -> Tensor:
+        """What the head reads, after the last norm: [batch, length, width] in `compute_dtype`."""
         length = tokens.shape[1]
         cos, sin = self.cos[:length], self.sin[:length]
         hidden = self.embed_dropout(self.embed_tokens(tokens).to(self.compute_dtype))
         for layer in self.layers:
             hidden = layer(hidden, cos, sin)
-        hidden = self.final_layernorm(hidden)
-        if targets is None:
-            return self.lm_head(hidden)  # type: ignore[no-any-return]
-        return self._loss(hidden.flatten(0, 1), self.lm_head.weight, self.lm_head.bias, targets.flatten())
+        return self.final_layernorm(hidden)  # type: ignore[no-any-return]
 
     def compile_by_layer(self, *, backend: str = "inductor") -> None:
         """Compile one graph that all layers share and one for the loss, instead of one for everything.
@@ -83,6 +94,7 @@ class Phi(nn.Module):
         for layer in self.layers:
             layer.compile(fullgraph=True, dynamic=False, backend=backend)
         self._loss = torch.compile(linear_cross_entropy, fullgraph=True, dynamic=False, backend=backend)
+        self._distillation_loss = torch.compile(distillation_loss, fullgraph=True, dynamic=False, backend=backend)
 
     @torch.no_grad()
     def initialize(self, seed: int) -> None:
@@ -135,9 +147,22 @@ class Block(nn.Module):
 class Linear(nn.Linear):
     """Computes in the type that comes in; its parameters stay as they are."""
 
+    rounding: Callable[[Tensor], Tensor] | None = None  # of the weights that it computes with
+
     def forward(self, input: Tensor) -> Tensor:
         """[..., in_features] to [..., out_features]."""
-        return F.linear(input, self.weight.to(input.dtype), self.bias.to(input.dtype))
+        weight = self.rounding(self.weight) if self.rounding else self.weight
+        return F.linear(input, weight.to(input.dtype), self.bias.to(input.dtype))
+
+
+class Embedding(nn.Embedding):
+    """Looks up rounded weights, where a rounding is set."""
+
+    rounding: Callable[[Tensor], Tensor] | None = None
+
+    def forward(self, input: Tensor) -> Tensor:
+        """int64 [...] to [..., width]."""
+        return F.embedding(input, self.rounding(self.weight) if self.rounding else self.weight)
 
 
 class LayerNorm(nn.LayerNorm):

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_phi.checkpoint import PhiConfig
+from edge_phi.checkpoint import PhiConfig, read_config
 from edge_phi.errors import EdgePhiError, InvalidCall
+from edge_phi.store import find_model
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -46,7 +47,9 @@ class Recipe:
     stop: int = 0  # step to end at, before the schedule does; 0: at its end
     micro_batch: int = 0  # sequences that one process takes at once, the rest accumulated; 0: all of its share
     seed: int = 0
-    start_from: str = ""  # checkpoint folder of the same geometry to begin with
+    start_from: str = ""  # checkpoint folder, or model of this machine, of the same geometry to begin with
+    quantize: str = ""  # "q4_0": compute with weights rounded as a Q4_0 file holds them, see quantize_aware.py
+    distill: float = 0.0  # share of the loss that is the KL divergence from start_from's predictions; the rest is text
     grow_from: str = ""  # checkpoint folder of a smaller member of the family to begin with, see grow.py
     optimizer: str = "adamw"
     beta1: float = 0.9
@@ -105,6 +108,10 @@ def load_recipe(name: str, overrides: dict[str, str] | None = None) -> Recipe:
         raise InvalidCall(f"{path}: not readable as a recipe ({error})") from error
     raw |= {key.replace("-", "_"): value for key, value in (overrides or {}).items()}
     try:
+        if raw.get("start_from"):
+            raw["start_from"] = str(_folder_of(str(raw["start_from"])))
+            if "model" not in raw:
+                raw["model"] = _model_of(Path(raw["start_from"]))
         return _validated(_build(raw))
     except EdgePhiError as error:
         raise InvalidCall(f"recipe {name}: {error}") from error
@@ -150,6 +157,19 @@ def _build(raw: dict[str, Any]) -> Recipe:
     if missing:
         raise InvalidCall(f"{missing[0]} is missing")
     return Recipe(**values)
+
+
+def _folder_of(checkpoint: str) -> Path:
+    """The folder itself, or that of the model of that name."""
+    path = Path(checkpoint)
+    return path if len(path.parts) > 1 or path.is_dir() else find_model(checkpoint).folder
+
+
+def _model_of(folder: Path) -> dict[str, Any]:
+    """The geometry of the checkpoint to begin with, for a recipe that has none of its own."""
+    config = dataclasses.asdict(read_config(folder))
+    del config["eos_token_id"]
+    return config
 
 
 def _build_stage(raw: dict[str, Any]) -> Stage:
@@ -231,6 +251,12 @@ def _validated(recipe: Recipe) -> Recipe:
         raise InvalidCall(f"weight_decay is {recipe.weight_decay}: it must be 0 or more")
     if recipe.start_from and recipe.grow_from:
         raise InvalidCall("start_from and grow_from exclude each other: give one")
+    if recipe.quantize not in ("", "q4_0"):
+        raise InvalidCall(f"quantize is {recipe.quantize!r}: {_nearest(recipe.quantize, ['q4_0'])}")
+    if not 0 <= recipe.distill <= 1:
+        raise InvalidCall(f"distill is {recipe.distill}: it is a share of the loss, from 0 to 1")
+    if recipe.distill and not recipe.start_from:
+        raise InvalidCall("distill learns from the checkpoint that start_from names: give --start-from=FOLDER")
     context = recipe.model.get("max_position_embeddings", 2048)
     if recipe.length > context:
         raise InvalidCall(f"length is {recipe.length}: the model's context is {context}")

@@ -27,6 +27,7 @@ from .curves import plot_loss
 from .data.funnel import table
 from .data.pipeline import Origin, build, is_made, no_more_than_seen
 from .data.shards import END_OF_TEXT, TOKENIZER_FILE, Shards, read_shards, read_tokenizer
+from .distill import Teacher
 from .distributed import Place, joined
 from .flops import available_bytes, check_memory
 from .grow import grow
@@ -34,7 +35,7 @@ from .loop import STATE_FOLDER, StepMetrics, read_metrics, train
 from .model import Phi
 from .recipe import Recipe
 from .state import has_state
-from .state_dict import read_weights, save_checkpoint, to_hugging_face
+from .state_dict import load_checkpoint, read_weights, save_checkpoint, to_hugging_face
 
 CHECKPOINT_FOLDER = "checkpoint"
 _KEPT_FOLDER = "checkpoints"
@@ -78,6 +79,7 @@ def run(
         if recipe.compile and place.device.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
             raise InvalidCall("compile=true needs g++ or clang++ on a CPU: install one, or leave it off")
         initial = None if has_state(folder / STATE_FOLDER) else _initial(recipe, config, data, say)
+        teacher = Teacher(load_checkpoint(Path(recipe.start_from)), recipe.distill, place) if recipe.distill else None
         say(f"{config.parameters / 1e6:,.1f} M parameters; {_where(place, config)}")
 
         began = time.time()
@@ -88,7 +90,16 @@ def run(
                 board(metrics)
                 on_step(metrics)
 
-            model = train(recipe, data, folder, on_step=report, on_keep=keeper.keep, place=place, initial=initial)
+            model = train(
+                recipe,
+                data,
+                folder,
+                on_step=report,
+                on_keep=keeper.keep,
+                place=place,
+                initial=initial,
+                teacher=teacher,
+            )
         keeper.finish(model)
         if place.first:
             title = f"{recipe.name}: {config.parameters / 1e6:,.1f} M parameters"
@@ -256,7 +267,7 @@ def _tensorboard(recipe: Recipe, folder: Path, place: Place) -> Iterator[Callabl
 def _lineage(recipe: Recipe, data: Shards, row: dict[str, Any], began: float, place: Place) -> dict[str, Any]:
     lineage = {
         "made_by": f"edge-phi {__version__}",
-        "recipe": asdict(recipe),
+        "recipe": asdict(recipe) | {key: Path(getattr(recipe, key)).name for key in ("start_from", "grow_from")},
         "data": data.manifest,
         "result": {key: row[key] for key in ("step", "tokens", "loss", "validation_loss")},
         "versions": {"python": platform.python_version(), "torch": torch.__version__.partition("+")[0]},

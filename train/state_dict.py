@@ -70,11 +70,17 @@ def load_checkpoint(folder: Path) -> Phi:
 
 
 def to_hugging_face(model: Phi, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
-    """Whole weights on the CPU under Hugging Face's names, q, k and v apart; every process must call it."""
+    """Whole weights on the CPU under Hugging Face's names, q, k and v apart; every process must call it.
+
+    Where the model computes with rounded weights, it is those.
+    """
     tensors: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
         names = _hugging_face_names(name)
-        gathered = whole(tensor).to("cpu", dtype)
+        module, _, kind = name.rpartition(".")
+        rounding = getattr(model.get_submodule(module), "rounding", None) if kind == "weight" else None
+        gathered = whole(tensor)
+        gathered = (rounding(gathered) if rounding else gathered).to("cpu", dtype)
         tensors.update(
             (part, piece.contiguous()) for part, piece in zip(names, gathered.chunk(len(names)), strict=True)
         )

@@ -1,0 +1,230 @@
+"""A model that trained on Q4_0's grid lies on it, in llama.cpp's eyes too, and predicts what it did before."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs PyTorch (extra 'train')")
+
+import torch.nn.functional as F  # noqa: E402
+from hypothesis import given  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
+from tiny_training import recipe, write_shards  # noqa: E402
+
+from edge_phi.blocks import dequantize, quantize  # noqa: E402
+from edge_phi.checkpoint import open_checkpoint  # noqa: E402
+from edge_phi.errors import InvalidCall  # noqa: E402
+from edge_phi.train.distill import Lesson, distillation_loss  # noqa: E402
+from edge_phi.train.loop import StepMetrics, read_metrics, train  # noqa: E402
+from edge_phi.train.model import Phi  # noqa: E402
+from edge_phi.train.quantize_aware import StraightThrough, make_quantize_aware, round_to_grid  # noqa: E402
+from edge_phi.train.recipe import Recipe, load_recipe  # noqa: E402
+from edge_phi.train.run import run  # noqa: E402
+from edge_phi.train.state_dict import load_checkpoint  # noqa: E402
+
+WIDTH = 64  # of the tiny recipe
+
+
+@pytest.fixture(autouse=True)
+def sums_in_one_order() -> None:
+    torch.set_num_threads(1)
+
+
+def nothing(_: object) -> None:
+    pass
+
+
+@dataclasses.dataclass(frozen=True)
+class Finetuned:
+    full: Path
+    quantized: Path
+    folder: Path
+    settings: Recipe
+    shards: Path
+
+
+@pytest.fixture(scope="module")
+def finetuned(tmp_path_factory: pytest.TempPathFactory) -> Finetuned:
+    """A tiny model, trained on text and then quantization-aware on its own predictions."""
+    torch.set_num_threads(1)
+    home = tmp_path_factory.mktemp("qat")
+    shards = write_shards(home / "shards")
+    full = run(recipe(optimizer="adamw"), home / "full", shards, on_step=nothing, say=nothing)
+    assert full
+    settings = quantization_aware(start_from=str(full))
+    quantized = run(settings, home / "quantized", shards, on_step=nothing, say=nothing)
+    assert quantized
+    return Finetuned(full, quantized, home / "quantized", settings, shards)
+
+
+def quantization_aware(**changes: object) -> Recipe:
+    settings = recipe(optimizer="adamw", quantize="q4_0", distill=1.0, weight_decay=0.0, validate_every=1, **changes)
+    return dataclasses.replace(
+        settings, stages=(dataclasses.replace(settings.stages[0], peak_rate=1e-3, final_rate=0.0),)
+    )
+
+
+def matrices(folder: Path) -> dict[str, np.ndarray]:
+    """All that Q4_0 quantizes: every matrix but the head's."""
+    checkpoint = open_checkpoint(folder)
+    shapes = checkpoint.config.tensor_shapes()
+    return {
+        name: checkpoint.tensor(name) for name, shape in shapes.items() if len(shape) == 2 and "lm_head" not in name
+    }
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    exponent=st.integers(-30, 10),
+    repeated=st.booleans(),
+    zeros=st.integers(0, 32),
+)
+def test_the_grid_is_q4_0_s_and_bfloat16_holds_it(seed: int, exponent: int, repeated: bool, zeros: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    weights = torch.randn(3, 96, generator=random) * 2.0**exponent  # from where float16 has no scale left
+    if repeated:
+        weights[:, 32:] = weights[:, 32:].sign() * 2.0**exponent  # all equally large
+    weights[0, :zeros] = 0
+    rounded = round_to_grid(weights)
+    assert torch.equal(rounded.bfloat16().float(), rounded)
+    assert torch.equal(round_to_grid(rounded), rounded)
+    assert np.array_equal(dequantize(quantize(rounded.numpy(), bits=4)), rounded.numpy())
+    largest = weights.view(3, -1, 32).abs().amax(-1, keepdim=True)
+    error = (rounded - weights).view(3, -1, 32).abs()
+    assert (error <= largest * 0.17 + 2.0**-22).all()  # 1/8 for what lies at +8, a coarser scale, float16's smallest
+
+
+def test_gradients_pass_as_if_nothing_were_rounded() -> None:
+    weights = torch.randn(4, 32, requires_grad=True)
+    upstream = torch.randn(4, 32)
+    rounded = StraightThrough.apply(weights)
+    rounded.backward(upstream)
+    assert torch.equal(rounded, round_to_grid(weights)) and not torch.equal(rounded, weights)
+    assert torch.equal(weights.grad, upstream)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.3])
+def test_the_loss_and_its_gradients_are_those_of_their_definition(share: float) -> None:
+    random = torch.Generator().manual_seed(3)
+    rows, width, words = 700, 16, 50  # more rows than one chunk
+    hidden, weight, bias = (
+        torch.randn(*shape, generator=random) for shape in ((rows, width), (words, width), (words,))
+    )
+    lesson = Lesson(
+        torch.randn(rows, width, generator=random),
+        torch.randn(words, width, generator=random),
+        torch.zeros(words),
+        share,
+    )
+    targets = torch.randint(0, words, (rows,), generator=random)
+
+    def gradients(loss_of) -> tuple:  # type: ignore[no-untyped-def]
+        leaves = [tensor.clone().requires_grad_() for tensor in (hidden, weight, bias)]
+        loss = loss_of(*leaves)
+        loss.backward()
+        return loss.detach(), *(leaf.grad for leaf in leaves)
+
+    def defined(hidden: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+        ours = F.linear(hidden, weight, bias).log_softmax(-1)
+        theirs = F.linear(lesson.hidden, lesson.weight, lesson.bias).log_softmax(-1)
+        divergence = F.kl_div(ours, theirs, log_target=True, reduction="batchmean")
+        return share * divergence + (1 - share) * F.nll_loss(ours, targets)
+
+    computed = gradients(lambda *leaves: distillation_loss(*leaves, targets, lesson))
+    for ours, theirs in zip(computed, gradients(defined), strict=True):
+        torch.testing.assert_close(ours, theirs)
+    with torch.no_grad():
+        torch.testing.assert_close(distillation_loss(hidden, weight, bias, targets, lesson), computed[0])
+
+
+def test_what_quantization_changed_is_learnt_away(finetuned: Finetuned) -> None:
+    rows = read_metrics(finetuned.folder)
+    sample = torch.randint(0, 300, (4, 32), generator=torch.Generator().manual_seed(0))
+
+    def divergence(model: Phi) -> float:
+        with torch.no_grad():
+            theirs = load_checkpoint(finetuned.full)(sample).log_softmax(-1)
+            return float(F.kl_div(model(sample).log_softmax(-1), theirs, log_target=True, reduction="sum"))
+
+    plain = load_checkpoint(finetuned.full)
+    make_quantize_aware(plain)
+    assert divergence(load_checkpoint(finetuned.quantized)) < 0.5 * divergence(plain)  # on tokens never seen
+    assert rows[-1]["validation_loss"] < 0.5 * rows[0]["validation_loss"]
+
+
+def test_the_checkpoint_lies_on_the_grid_and_its_head_does_not(finetuned: Finetuned) -> None:
+    for name, weights in matrices(finetuned.quantized).items():
+        assert np.array_equal(dequantize(quantize(weights, bits=4)), weights), name
+    head = open_checkpoint(finetuned.quantized).tensor("lm_head.weight")
+    assert not np.array_equal(dequantize(quantize(head, bits=4)), head)
+    assert all(not np.array_equal(dequantize(quantize(w, bits=4)), w) for w in matrices(finetuned.full).values())
+
+
+def test_llama_cpp_s_own_quantizer_finds_nothing_to_round(finetuned: Finetuned, tmp_path: Path) -> None:
+    gguf = pytest.importorskip("gguf", reason="needs the gguf package (extra 'convert')")
+    pytest.importorskip("llama_cpp", reason="needs llama.cpp's quantizer (extra 'gguf')")
+    from edge_phi.convert.gguf import export_gguf
+
+    export_gguf(finetuned.quantized, "q4_0", tmp_path / "model.q4_0.gguf")
+    file = gguf.GGUFReader(tmp_path / "model.q4_0.gguf")
+    stored = {tensor.name: tensor for tensor in file.tensors if tensor.tensor_type == gguf.GGMLQuantizationType.Q4_0}
+    ours = matrices(finetuned.quantized)
+    layers = open_checkpoint(finetuned.quantized).config.num_hidden_layers
+    names = {"token_embd.weight": ["model.embed_tokens.weight"]}
+    for layer in range(layers):
+        there, here = f"blk.{layer}.", f"model.layers.{layer}."
+        names[f"{there}attn_qkv.weight"] = [f"{here}self_attn.{part}_proj.weight" for part in "qkv"]
+        names[f"{there}attn_output.weight"] = [f"{here}self_attn.dense.weight"]
+        names[f"{there}ffn_up.weight"] = [f"{here}mlp.fc1.weight"]
+        names[f"{there}ffn_down.weight"] = [f"{here}mlp.fc2.weight"]
+    assert set(names) == set(stored)
+    for name, parts in names.items():
+        values = gguf.quants.dequantize(stored[name].data, stored[name].tensor_type)
+        assert np.array_equal(values, np.concatenate([ours[part] for part in parts])), name
+
+
+def test_a_stopped_run_goes_on_from_unrounded_weights(finetuned: Finetuned, tmp_path: Path) -> None:
+    seen: list[StepMetrics] = []
+    for stop in (11, 0):
+        settings = dataclasses.replace(finetuned.settings, stop=stop)
+        run(settings, tmp_path / "run", finetuned.shards, on_step=seen.append, say=nothing)
+    whole = read_metrics(finetuned.folder)
+    assert [row.loss for row in seen] == [row["loss"] for row in whole]
+    resumed = matrices(tmp_path / "run" / "checkpoint")
+    assert all(np.array_equal(resumed[name], weights) for name, weights in matrices(finetuned.quantized).items())
+
+
+def test_the_recipe_takes_its_geometry_from_any_checkpoint(finetuned: Finetuned) -> None:
+    settings = load_recipe("quantize-aware", {"start-from": str(finetuned.full), "length": "32"})
+    assert (settings.quantize, settings.distill) == ("q4_0", 1.0)
+    assert settings.model["hidden_size"] == WIDTH and settings.model["num_hidden_layers"] == 2
+    assert load_recipe("quantize-aware", {"start-from": "phi-1-nano"}).model["hidden_size"] == 256
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        ({}, "quantize-aware: distill learns from the checkpoint that start_from names: give --start-from=FOLDER"),
+        ({"start-from": "phi-1-nanu"}, "unknown model 'phi-1-nanu': did you mean phi-1-nano?"),
+        ({"start-from": "no/such/folder"}, "no/such/folder/config.json: No such file or directory"),
+        ({"start-from": "phi-1-nano", "quantize": "q4_k"}, "quantize is 'q4_k': did you mean q4_0?"),
+        ({"start-from": "phi-1-nano", "distill": "2"}, "distill is 2.0: it is a share of the loss, from 0 to 1"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(overrides: dict[str, str], says: str) -> None:
+    with pytest.raises(InvalidCall) as caught:
+        load_recipe("quantize-aware", overrides)
+    assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_width_that_q4_0_cannot_cut_is_refused(tmp_path: Path) -> None:
+    settings = quantization_aware(start_from="unused")
+    settings = dataclasses.replace(settings, model={**settings.model, "intermediate_size": 80})
+    from edge_phi.train.data.shards import read_shards
+
+    with pytest.raises(InvalidCall, match="fc2 is 80 wide: Q4_0 needs a multiple of 32"):
+        train(settings, read_shards(write_shards(tmp_path / "shards")), tmp_path / "run", on_step=nothing)
