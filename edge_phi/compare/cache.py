@@ -37,7 +37,7 @@ class Cache:
         Raises:
             EdgePhiError: the folder cannot be made.
         """
-        self.folder, self._fresh = folder, fresh
+        self.folder, self.fresh = folder, fresh
         self.found = 0
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -46,7 +46,7 @@ class Cache:
 
     def get(self, kind: str, key: Mapping[str, Any]) -> Kept | None:
         """What was found for `key`, None if nothing was."""
-        if self._fresh:
+        if self.fresh:
             return None
         try:
             entry = json.loads(self._path(kind, key).read_bytes())

@@ -34,7 +34,7 @@ class Passes:
     pass_at_1: float
     low: float  # of the 95 % confidence interval
     high: float
-    gained: Sequence[str] | None  # problems that this form alone solves; None of the baseline itself or without one
+    gained: Sequence[str] | None  # problems that this form alone solves; None without a baseline
     lost: Sequence[str] | None  # problems that full precision alone solves
     p_value: float | None  # of the exact two-sided McNemar test that both are as likely
     left_out: Sequence[str]  # problems without a verdict

@@ -58,7 +58,7 @@ def run_bench(
     """
     artifacts = in_report_order(model.artifacts)
     tokenizer = load_tokenizer_for(artifacts[0])
-    prompts = _encode(tokenizer, _context_length(artifacts[0]), settings.new_tokens)
+    prompts = _encode(tokenizer, context_length(artifacts[0]), settings.new_tokens)
     machine = this_machine()
     if machine.busy:
         progress.note(busy_line(machine))
@@ -94,6 +94,22 @@ def run_bench(
     )
 
 
+def context_length(artifact: Artifact) -> int:
+    """Tokens that the model's cache can hold.
+
+    Raises:
+        InvalidCall, InvalidFile: its configuration is missing or damaged.
+    """
+    if (artifact.folder / CONFIG_FILE).is_file():
+        return read_config(artifact.folder).max_position_embeddings
+    return gguf_model.read_config(read_gguf_header(artifact.path)).max_position_embeddings  # nothing else goes without
+
+
+def published(artifact: Artifact, error: EdgePhiError) -> str:
+    """An error as a report says it, which is for publishing: of a path it keeps what lies in the model's folder."""
+    return str(error).replace(f"{artifact.path.parent}{os.sep}", "")
+
+
 def _interleave(
     jobs: list[Job], rounds: int, measure: Measure, progress: Progress
 ) -> tuple[dict[Artifact, list[Measurement]], list[tuple[Job, EdgePhiError]]]:
@@ -121,9 +137,7 @@ def _interleave(
 
 
 def _left(job: Job, error: EdgePhiError) -> NotMeasured:
-    """A report is for publishing: of the path in an error it keeps what lies in the model's folder."""
-    folder = f"{job.artifact.path.parent}{os.sep}"
-    return NotMeasured(job.artifact.name, str(error).replace(folder, ""))
+    return NotMeasured(job.artifact.name, published(job.artifact, error))
 
 
 def _tokens(measurements: list[Measurement]) -> list[tuple[int, ...]]:
@@ -145,9 +159,3 @@ def _encode(tokenizer: Tokenizer, context_length: int, new_tokens: int) -> dict[
     if room < 1:
         raise InvalidFile(f"a context of {context_length} has no room for a prompt and {new_tokens} new tokens")
     return {name: tuple(tokenizer.encode(text)[:room]) for name, text in PROMPTS.items()}
-
-
-def _context_length(artifact: Artifact) -> int:
-    if (artifact.folder / CONFIG_FILE).is_file():
-        return read_config(artifact.folder).max_position_embeddings
-    return gguf_model.read_config(read_gguf_header(artifact.path)).max_position_embeddings  # nothing else goes without

@@ -35,7 +35,7 @@ def bench(
     if html is not None:
         if as_json:
             raise InvalidCall("--json and --html: one report at a time: give one of them")
-        _check_target(html)
+        check_target(html)
     with progress_on_stderr() as progress:
         found, missing = make_missing(model, progress)
         report = run_bench(found, progress, skipped=missing)
@@ -51,7 +51,7 @@ def bench(
         raise EdgePhiError(f"{report.model}: {failed} failed: see the reasons above; the other figures stand")
 
 
-def _check_target(path: Path) -> None:
+def check_target(path: Path) -> None:
     """Minutes of measuring should not end in a typing error."""
     if path.is_dir():
         raise InvalidCall(f"{path}: a folder: give the name of the page to write")

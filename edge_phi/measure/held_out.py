@@ -15,6 +15,8 @@ import numpy.typing as npt
 from ..errors import InvalidCall
 from ..tokenizer import Tokenizer
 
+_LARGEST_BYTES = 32 << 20  # of a text, which is read whole
+
 Windows = npt.NDArray[np.int32]  # [windows, tokens]
 
 # Code: the modules of the standard library whose hash held them out of phi-1-nano's training (all that it was validated
@@ -84,6 +86,8 @@ def _in_turn(first: Windows, second: Windows) -> Windows:
 
 def _read(path: Path) -> str:
     try:
+        if path.stat().st_size > _LARGEST_BYTES:
+            raise InvalidCall(f"{path}: more than {_LARGEST_BYTES >> 20} MiB of text: give a part of it")
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InvalidCall(f"{path}: not UTF-8 text (byte {error.start}): give a file of text or code") from error

@@ -47,6 +47,7 @@ table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nu
 th, td { text-align: right; padding: .4rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; } th { color: var(--faint); font-weight: 600; }
 thead th { white-space: normal; vertical-align: bottom; } tbody tr:last-child > * { border-bottom: 0; }
+.words { margin-bottom: 1rem; } .words p { margin: .2rem 0; }
 tr.baseline { color: var(--faint); } .table { margin-top: 1rem; }
 footer { margin-top: 1.25rem; font-size: .88rem; } footer p { margin: .35rem 0; }
 """
@@ -117,6 +118,12 @@ def table(cells: Sequence[Sequence[str]], *, marked: int | None) -> str:
     return f'<div class="card table">\n{inner}</div>\n'
 
 
+def card(title: str, lines: Sequence[str]) -> str:
+    """Words that stand out."""
+    text = "".join(f"<p>{escape(line)}</p>" for line in lines)
+    return f'<div class="card words"><h2>{escape(title)}</h2>{text}</div>\n'
+
+
 def bar_plot(title: str, unit: str, bars: Sequence[Bar], *, baseline: str | None) -> str:
     """A bar for each form, with a dashed line where the baseline's ends; nothing if there are none."""
     if not bars:
@@ -132,7 +139,7 @@ def bar_plot(title: str, unit: str, bars: Sequence[Bar], *, baseline: str | None
 
 
 def point_plot(title: str, unit: str, points: Sequence[Point], *, x_title: str, y_title: str, least_y: float) -> str:
-    """A point with its name for each form; y is logarithmic from `least_y`, a power of ten, up; what is less stands there."""
+    """A point with its name for each form; y is logarithmic from `least_y`, a power of ten; what is less is there."""
     if not points:
         return ""
     most_x = max(point.x for point in points) * 1.05 or 1

@@ -58,6 +58,17 @@ def table_cells(report: Report) -> list[list[str]]:
 
 def notes(report: Report) -> list[str]:
     """What a reader of the table must know: the baseline, the machine, the method, and what is not in it."""
+    lines = [
+        f"{report.model}; marked x: the ratio to {report.baseline}, the full-precision baseline; same tokens: how "
+        "much of its greedy text comes before the first difference."
+        if report.baseline
+        else f"{report.model}; no full-precision form of it could be measured, so there are no ratios.",
+    ]
+    return [printable(line) for line in [*lines, *machine_notes(report)]]
+
+
+def machine_notes(report: Report) -> list[str]:
+    """What speed and memory were measured on and how, and the forms that were not."""
     machine = report.machine
     memory = f", {machine.memory_bytes / 1e9:.0f} GB" if machine.memory_bytes else ""
     threads = sorted({figures.threads for figures in report.artifacts})
@@ -65,10 +76,6 @@ def notes(report: Report) -> list[str]:
     versions = sorted({figures.engine_version for figures in report.artifacts})
     bases = [figures.base_rss_bytes for figures in report.artifacts if figures.base_rss_bytes]
     lines = [
-        f"{report.model}; marked x: the ratio to {report.baseline}, the full-precision baseline; same tokens: how "
-        "much of its greedy text comes before the first difference."
-        if report.baseline
-        else f"{report.model}; no full-precision form of it could be measured, so there are no ratios.",
         f"{machine.cpu}, {machine.cores} cores usable ({', '.join(machine.instruction_sets) or 'no named extensions'})"
         f"{memory}, {machine.system}, {machine.python}, edge-phi {machine.edge_phi}; {'; '.join(versions)}.",
         f"{' or '.join(map(str, threads))} threads; prompts of {prompts} tokens, {report.new_tokens} tokens decoded "
