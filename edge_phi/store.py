@@ -5,7 +5,7 @@ A model folder holds a checkpoint and beside it what was converted from it:
     config.json model.safetensors tokenizer.json lineage.json    the checkpoint: float32 through PyTorch; the weights
                                                                  may be shards under model.safetensors.index.json
     model.onnx                                                   float32 through ONNX Runtime, same weights file
-    onnx-int4/model.onnx ...                                     int4 through ONNX Runtime
+    onnx-int4/onnx/model_q4.onnx ...                             int4 through ONNX Runtime; onnx-int8, onnx-float16
     NAME.q4_0.gguf, NAME.f16.gguf ...                            llama.cpp
 
 The bundled models lie inside the package, read-only; what is converted from them or pulled goes to the user's data
@@ -34,6 +34,14 @@ DEFAULT_MODEL = "phi-1-nano"
 
 Format = Literal["safetensors", "onnx", "gguf"]
 
+# Where an ONNX folder has its graph, by quant: float32 beside the checkpoint, others where the Hub's folders have it.
+ONNX_GRAPHS = {
+    "float32": "model.onnx",
+    "float16": "onnx/model_fp16.onnx",
+    "int8": "onnx/model_int8.onnx",
+    "int4": "onnx/model_q4.onnx",
+}
+
 _ENGINE = {"safetensors": "torch", "onnx": "onnx", "gguf": "llama_cpp"}
 _GGUF_NAME = re.compile(r"\.(?P<quant>[a-z][a-z0-9_]*)\.gguf$", re.IGNORECASE)
 
@@ -59,6 +67,12 @@ class Artifact:
         return f"{'torch' if self.format == 'safetensors' else self.format}:{self.quant}"
 
     @property
+    def graph(self) -> Path:
+        """The file of an ONNX folder that ONNX Runtime opens."""
+        name = ONNX_GRAPHS.get(self.quant, "model.onnx")
+        return self.path / (name if (self.path / name).is_file() else "model.onnx")
+
+    @property
     def made(self) -> Path:
         """What its lineage file lies beside: the GGUF file, the folder, or the graph beside a checkpoint."""
         return self.path.resolve() / "model.onnx" if self.name == "onnx:float32" else self.path.resolve()
@@ -76,7 +90,7 @@ class Artifact:
             names = checkpoint.weights_files(self.path) if checkpoint.has_weights(self.path) else []
             names += ["model.onnx"] if self.format == "onnx" else []
             return sum((self.path / name).stat().st_size for name in names)
-        return sum(file.stat().st_size for file in self.path.glob("model.onnx*"))
+        return sum(file.stat().st_size for file in self.graph.parent.glob(f"{self.graph.name}*"))
 
 
 @dataclass(frozen=True)
@@ -208,10 +222,8 @@ def _artifacts(name: str, folders: list[Path], home: Path | None = None) -> list
         here: list[Artifact] = []
         if checkpoint.has_weights(folder):
             here.append(Artifact(name, "safetensors", "float32", folder, folder))
-        if (folder / "model.onnx").is_file():
-            here.append(Artifact(name, "onnx", _onnx_quant(folder), folder, folder))
-        for onnx in sorted(folder.glob("onnx-*/model.onnx")):
-            here.append(Artifact(name, "onnx", _onnx_quant(onnx.parent), onnx.parent, onnx.parent))
+        for onnx in (folder, *sorted(folder.glob("onnx-*/"))):
+            here += _onnx_artifacts(name, onnx)
         for gguf in sorted(folder.glob("*.gguf")):
             here.append(_gguf_artifact(name, gguf, tokenizer_folder))
         for artifact in here:
@@ -219,8 +231,12 @@ def _artifacts(name: str, folders: list[Path], home: Path | None = None) -> list
     return list(found.values())
 
 
-def _onnx_quant(folder: Path) -> str:
-    return folder.name.removeprefix("onnx-") if folder.name.startswith("onnx-") else "float32"
+def _onnx_artifacts(name: str, folder: Path) -> list[Artifact]:
+    """The forms whose graph is in an ONNX folder; of a graph at its top the folder's name says which form it is."""
+    quants = [quant for quant, graph in ONNX_GRAPHS.items() if (folder / graph).is_file()]
+    if "float32" in quants and folder.name.startswith("onnx-"):
+        quants[quants.index("float32")] = folder.name.removeprefix("onnx-")
+    return [Artifact(name, "onnx", quant, folder, folder) for quant in dict.fromkeys(quants)]
 
 
 def _gguf_artifact(name: str, path: Path, folder: Path) -> Artifact:

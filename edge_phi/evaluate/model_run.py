@@ -120,6 +120,7 @@ def files_of(artifact: Artifact) -> list[Path]:
     """The files that decide what an artifact writes."""
     if artifact.format == "gguf":
         return [artifact.path]
-    names = ["tokenizer.json", "config.json", "model.onnx", "model.onnx.data"]
-    names[2:2] = weights_files(artifact.path) if has_weights(artifact.path) else []
-    return [path for name in names if (path := artifact.path / name).is_file()]
+    names = ["tokenizer.json", "config.json"]
+    names += weights_files(artifact.path) if has_weights(artifact.path) else []
+    graph = sorted(artifact.graph.parent.glob(f"{artifact.graph.name}*")) if artifact.format == "onnx" else []
+    return [*(path for name in names if (path := artifact.path / name).is_file()), *graph]

@@ -63,9 +63,13 @@ class OnnxRuntime:
             threads=threads,
         )
         self.length = 0
-        self._session: Any = _load(artifact.path / "model.onnx", config, threads)
+        self._session: Any = _load(artifact.graph, config, threads)
         self._binding: Any = self._session.io_binding()
         self._mask = np.ones((1, self.info.context_length), np.int64)
+        self._options = _silent_options()
+        # One token at a time is what time matters for: its arrays stay the same, and bound while nothing else is.
+        self._step = _Chunk(np.zeros((1, 1), np.int64), np.zeros((1, self.info.vocab_size), np.float32))
+        self._step_is_bound = False
         self._cache: list[npt.NDArray[np.float32]] = []  # bindings share arrays' memory and do not keep it alive
         shape = (1, config.num_attention_heads, self.info.context_length, config.head_dim)
         for layer in range(config.num_hidden_layers):
@@ -90,13 +94,13 @@ class OnnxRuntime:
         start = self.length
         logits = np.empty((len(tokens) if all_logits else 1, self.info.vocab_size), np.float32)
         try:
-            with _stopped_by(cancel if len(tokens) > 1 else None) as options:
-                for done in range(0, len(tokens), _CHUNK):
-                    part = tokens[done : done + _CHUNK]
-                    if cancel and cancel.is_set():
-                        raise Cancelled("cancelled while reading the prompt")
-                    self._run(part, logits[done : done + len(part)] if all_logits else logits, options)
-                    self.length += len(part)
+            if len(tokens) == 1:
+                if cancel and cancel.is_set():
+                    raise Cancelled("cancelled before the token")
+                self._run_step(tokens[0])
+                logits[...] = self._step.logits
+            else:
+                self._run_chunks(tokens, logits, all_logits, cancel)
         except BaseException as error:
             self.length = start
             if isinstance(error, EdgePhiError) or not isinstance(error, Exception):
@@ -117,29 +121,62 @@ class OnnxRuntime:
         self._binding = self._session = None
         self._cache.clear()
 
-    def _run(self, tokens: Sequence[int], logits: npt.NDArray[np.float32], options: Any) -> None:
-        """Compute one chunk; `logits` [rows, vocabulary] takes those of its last tokens."""
-        value = onnxruntime.OrtValue.ortvalue_from_numpy
-        inputs = {  # a name for each, so that it outlives the run
-            "input_ids": np.array([tokens], np.int64),
-            "attention_mask": self._mask[:, : self.length + len(tokens)],
-            "logits_from": np.array([len(tokens) - len(logits)], np.int64),
-        }
-        for name, array in inputs.items():
-            self._binding.bind_ortvalue_input(name, value(array))
-        self._binding.bind_ortvalue_output("logits", value(logits[None]))
+    def _run_step(self, token: int) -> None:
+        """Compute one token into the logits of `_step`."""
+        if not self._step_is_bound:
+            self._step.bind_to(self._binding)
+            self._step_is_bound = True
+        self._step.ids[...] = token
+        self._run(1, self._options)
+
+    def _run_chunks(
+        self, tokens: Sequence[int], logits: npt.NDArray[np.float32], all_logits: bool, cancel: threading.Event | None
+    ) -> None:
+        """Compute `tokens` in chunks; `logits` [rows, vocabulary] takes those of all, or of the last."""
+        self._step_is_bound = False
+        with _stopped_by(cancel) as options:
+            for done in range(0, len(tokens), _CHUNK):
+                part = tokens[done : done + _CHUNK]
+                if cancel and cancel.is_set():
+                    raise Cancelled("cancelled while reading the prompt")
+                rows = logits[done : done + len(part)] if all_logits else logits
+                chunk = _Chunk(np.array([part], np.int64), rows)
+                chunk.bind_to(self._binding)
+                self._run(len(part), options)
+
+    def _run(self, count: int, options: Any) -> None:
+        """Compute the `count` tokens that are bound."""
+        self._binding.bind_cpu_input("attention_mask", self._mask[:, : self.length + count])  # in place: no copy
         self._session.run_with_iobinding(self._binding, options)
+        self.length += count
 
     def _check_open(self) -> None:
         if self._session is None:
             raise InvalidCall("this runtime is closed")
 
 
+class _Chunk:
+    """Tokens to compute and where the logits of the last of them go; keeps alive what is bound."""
+
+    def __init__(self, ids: npt.NDArray[np.int64], logits: npt.NDArray[np.float32]) -> None:
+        """`ids` is [1, tokens], `logits` is [rows, vocabulary] with at most as many rows."""
+        self.ids = ids
+        self.logits = logits
+        value = onnxruntime.OrtValue.ortvalue_from_numpy
+        first = np.array([ids.shape[1] - len(logits)], np.int64)
+        self._inputs = {"input_ids": value(ids), "logits_from": value(first)}
+        self._output = value(logits[None])
+
+    def bind_to(self, binding: Any) -> None:
+        for name, value in self._inputs.items():
+            binding.bind_ortvalue_input(name, value)
+        binding.bind_ortvalue_output("logits", self._output)
+
+
 @contextlib.contextmanager
 def _stopped_by(cancel: threading.Event | None) -> Iterator[Any]:
     """Options of a run that `cancel` stops: ONNX Runtime looks at their flag before every node of the graph."""
-    options = onnxruntime.RunOptions()
-    options.log_severity_level = _SILENT
+    options = _silent_options()
     if cancel is None:
         yield options
         return
@@ -158,11 +195,19 @@ def _stopped_by(cancel: threading.Event | None) -> Iterator[Any]:
         over.set()
 
 
+def _silent_options() -> Any:
+    options = onnxruntime.RunOptions()
+    options.log_severity_level = _SILENT
+    # The default of what only GPUs use; where it is not said, each run looks for it by an exception that takes 0.1 ms.
+    options.add_run_config_entry("gpu_graph_id", "0")
+    return options
+
+
 def _checked(artifact: Artifact) -> PhiConfig:
     """The model's configuration, once every file the native loader will open has been looked at."""
     if not artifact.path.is_dir():
         raise InvalidCall(f"{artifact.path}: no such folder: give one that 'edge-phi convert' made")
-    graph = artifact.path / "model.onnx"
+    graph = artifact.graph
     tensors = read_external_tensors(graph)
     if not any(tensor.file.endswith(".safetensors") for tensor in tensors):
         return read_config(artifact.folder)
@@ -181,6 +226,7 @@ def _load(graph: Path, config: PhiConfig, threads: int) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _SILENT
+    options.enable_mem_pattern = False  # plans one layout of memory for each shape of inputs, and here each is new
     # Waiting threads sleep. Spinning would gain a little on an idle machine, but it burns an editor's core for
     # milliseconds after each call, and beside one other busy thread it doubles the time of every call.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -58,8 +58,27 @@ def test_full_precision_is_transformers(tmp_path: Path, tokens: list[int], dtype
     np.testing.assert_allclose(ours, torch_logits(published_model(folder), tokens), rtol=0, atol=1e-4)
 
 
-def test_int4_is_the_model_with_rounded_weights(
+def test_half_precision_is_transformers_with_halved_weights(
     tiny_checkpoint: Path, tiny_onnx: Callable[[str], Artifact], tokens: list[int]
+) -> None:
+    model = published_model(tiny_checkpoint)
+    matrices = (weights for weights in model.state_dict().values() if weights.ndim == 2)
+    for weights in matrices:
+        weights.copy_(weights.half().float())
+    ours = onnx_logits(tiny_onnx("float16"), tokens)
+    np.testing.assert_allclose(ours, torch_logits(model, tokens), rtol=0, atol=1e-4)
+
+
+# The model's own damage, worst and top-1: random weights, whose logits are no wider than 1.6, suffer more from 4 bits
+# than trained ones.
+@pytest.mark.parametrize(("quant", "damage", "agreement"), [("int8", 1e-3, 0.97), ("int4", 0.1, 0.7)])
+def test_blocks_are_the_model_with_rounded_weights(
+    tiny_checkpoint: Path,
+    tiny_onnx: Callable[[str], Artifact],
+    tokens: list[int],
+    quant: str,
+    damage: float,
+    agreement: float,
 ) -> None:
     model = published_model(tiny_checkpoint)
     full = torch_logits(model, tokens)
@@ -68,17 +87,16 @@ def test_int4_is_the_model_with_rounded_weights(
     for name, shape in checkpoint.config.tensor_shapes().items():
         weights = checkpoint.tensor(name)
         if len(shape) == 2:
-            bits = 8 if name in ("model.embed_tokens.weight", "lm_head.weight") else 4
+            bits = 8 if quant == "int8" or name in ("model.embed_tokens.weight", "lm_head.weight") else 4
             weights = blocks.dequantize(blocks.quantize(weights, bits))
         rounded[name] = torch.from_numpy(weights)
     model.load_state_dict(rounded)
-    expected, ours = torch_logits(model, tokens), onnx_logits(tiny_onnx("int4"), tokens)
-    # What remains between the two is the rounding of activations to int8: about 0.5 % at each of eight products.
+    expected, ours = torch_logits(model, tokens), onnx_logits(tiny_onnx(quant), tokens)
+    # What remains between the two is the rounding of activations to int8: about 0.5 % at each product.
     assert np.sqrt(np.mean((ours - expected) ** 2)) < 0.02 * full.std()
     assert divergence(expected, ours) < 5e-4
-    # Random weights, whose logits are no wider than 1.6, suffer more from 4 bits than trained ones.
-    assert divergence(full, ours) < 0.1
-    assert (full.argmax(-1) == ours.argmax(-1)).mean() > 0.7
+    assert divergence(full, ours) < damage
+    assert (full.argmax(-1) == ours.argmax(-1)).mean() > agreement
 
 
 @pytest.mark.filterwarnings("ignore")  # of the exporter's tracing

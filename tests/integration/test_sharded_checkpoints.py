@@ -60,7 +60,7 @@ def test_conversions_are_the_same_and_name_every_shard(single: Path, sharded: Pa
     for source, out in ((single, "one"), (sharded, "many")):
         assert main(["convert", str(source), "--to", forms, "--out", str(tmp_path / out)]) == 0
     one, many = tmp_path / "one", tmp_path / "many"
-    for name in ("tiny.f32.gguf", "tiny.f16.gguf", "onnx-int4/model.onnx", "onnx-int4/model.onnx.data"):
+    for name in ("tiny.f32.gguf", "tiny.f16.gguf", "onnx-int4/onnx/model_q4.onnx", "onnx-int4/onnx/model_q4.onnx_data"):
         assert (one / name).read_bytes() == (many / name).read_bytes()
     np.testing.assert_array_equal(logits(many, "onnx:float32"), logits(one, "onnx:float32"))
     np.testing.assert_allclose(logits(many, "onnx:float32"), logits(sharded, "torch:float32"), atol=1e-3)

@@ -117,12 +117,12 @@ def test_one_flipped_bit_anywhere_is_caught_and_its_file_named(made: Path, data:
 
 
 def test_a_flipped_bit_ends_the_command_with_1_and_one_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flip(home / "onnx-int4" / "model.onnx.data", 12345)
+    flip(home / "onnx-int4/onnx/model_q4.onnx_data", 12345)
     flip(home / "tiny-phi.f16.gguf", 0)
     assert main(["models", "verify"]) == 1
     out, err = capsys.readouterr()
     assert err == f"edge-phi: {out.splitlines()[2].partition('onnx:int4')[2].strip()} (and 1 more)\n"
-    assert err.startswith(f"edge-phi: {home / 'onnx-int4/model.onnx.data'}: has changed")
+    assert err.startswith(f"edge-phi: {home / 'onnx-int4/onnx/model_q4.onnx_data'}: has changed")
 
 
 def test_a_missing_and_an_added_file_are_named(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from conftest import write_tiny_checkpoint
 
 from edge_phi.atomic import write_bytes
-from edge_phi.checkpoint import open_checkpoint
+from edge_phi.checkpoint import open_checkpoint, read_config
 from edge_phi.errors import EdgePhiError, InvalidCall, InvalidFile
 
 onnx = pytest.importorskip("onnx", reason="the onnx package, of the extra 'convert', is not installed")
@@ -22,7 +22,7 @@ def checkpoint(tiny_checkpoint: Path, tmp_path: Path) -> Path:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def test_full_precision_adds_only_a_graph_to_the_checkpoint(checkpoint: Path) -> None:
@@ -60,32 +60,62 @@ def test_another_models_weights_are_left_alone(checkpoint: Path, tmp_path: Path)
 def test_a_folder_of_other_things_is_not_replaced(checkpoint: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     export_onnx(checkpoint, "int4", out)
-    assert contents(out).keys() == {"model.onnx", "model.onnx.data", "config.json", "tokenizer.json"}
+    graph = {"onnx/model_q4.onnx", "onnx/model_q4.onnx_data"}
+    assert contents(out).keys() == graph | {"config.json", "genai_config.json", "tokenizer.json"}
+    (out / "model.onnx").write_bytes(b"an export of an earlier version")
     export_onnx(checkpoint, "int4", out)
-    (out / "thesis.txt").write_text("years of work")
-    with pytest.raises(InvalidCall, match=r"thesis\.txt"):
-        export_onnx(checkpoint, "int4", out)
-    with pytest.raises(InvalidCall, match="is a file"):
-        export_onnx(checkpoint, "int4", out / "thesis.txt")
-    assert (out / "thesis.txt").read_text() == "years of work"
+    assert not (out / "model.onnx").exists()
+    for name in ("thesis.txt", "onnx/thesis.txt", "thesis/model.onnx"):
+        (out / name).parent.mkdir(exist_ok=True)
+        (out / name).write_text("years of work")
+        with pytest.raises(InvalidCall, match="thesis"):
+            export_onnx(checkpoint, "int4", out)
+        with pytest.raises(InvalidCall, match="is a file"):
+            export_onnx(checkpoint, "int4", out / name)
+        assert (out / name).read_text() == "years of work"
+        (out / name).unlink()
 
 
-@pytest.mark.parametrize("quant", ["float32", "int4"])
+@pytest.mark.parametrize("quant", ["float32", "float16", "int8", "int4"])
 def test_the_same_checkpoint_gives_the_same_bytes(checkpoint: Path, tmp_path: Path, quant: str) -> None:
     export_onnx(checkpoint, quant, tmp_path / "first")
     export_onnx(checkpoint, quant, tmp_path / "second")
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
 
 
-def test_int4_takes_little_more_than_four_bits_a_weight(checkpoint: Path, tmp_path: Path) -> None:
-    export_onnx(checkpoint, "int4", tmp_path / "int4")
+@pytest.mark.parametrize(("quant", "bits"), [("float16", 16), ("int8", 8.5), ("int4", 4.5)])
+def test_weights_take_the_bits_they_are_said_to(checkpoint: Path, tmp_path: Path, quant: str, bits: float) -> None:
+    export_onnx(checkpoint, quant, tmp_path / "out")
     config = open_checkpoint(checkpoint).config
-    table = config.vocab_size * config.hidden_size  # embedding and output head: 8 bits
-    data = (tmp_path / "int4" / "model.onnx.data").stat().st_size
-    assert data < ((config.parameters - 2 * table) * 4.5 + 2 * table * 8.5) / 8 * 1.05
+    table = config.vocab_size * config.hidden_size  # embedding and output head: 8 bits or more
+    data = next((tmp_path / "out").rglob("*_data")).stat().st_size
+    assert data < ((config.parameters - 2 * table) * bits + 2 * table * max(bits, 8.5)) / 8 * 1.05
 
 
-@pytest.mark.parametrize("quant", ["float32", "int4"])
+def test_a_weight_that_half_precision_cannot_hold_is_named(checkpoint: Path, tmp_path: Path) -> None:
+    name = "model.layers.1.mlp.fc2.weight"
+    raw = bytearray((checkpoint / "model.safetensors").read_bytes())
+    at = open_checkpoint(checkpoint).tensors[name].offset
+    raw[at : at + 4] = np.float32(70_000).tobytes()
+    write_bytes(checkpoint / "model.safetensors", bytes(raw))
+    with pytest.raises(EdgePhiError, match=f"{name} .* float16: convert to float32"):
+        export_onnx(checkpoint, "float16", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_programs_are_told_what_they_need(checkpoint: Path, tmp_path: Path) -> None:
+    for quant, dtype in (("float16", "fp16"), ("int8", "int8"), ("int4", "q4")):
+        out = tmp_path / quant
+        export_onnx(checkpoint, quant, out)
+        config, genai = (json.loads((out / name).read_text()) for name in ("config.json", "genai_config.json"))
+        assert config["transformers.js_config"] == {"dtype": dtype, "use_external_data_format": True}
+        assert (out / genai["model"]["decoder"]["filename"]).is_file()
+        assert genai["model"]["context_length"] == genai["search"]["max_length"] == 512
+        assert genai["model"]["eos_token_id"] == open_checkpoint(checkpoint).config.eos_token_id
+        assert open_checkpoint(checkpoint).config == read_config(out)
+
+
+@pytest.mark.parametrize("quant", ["float32", "float16", "int8", "int4"])
 def test_weights_that_are_not_finite_are_refused_by_name(checkpoint: Path, tmp_path: Path, quant: str) -> None:
     name = "model.layers.1.mlp.fc1.weight"
     raw = bytearray((checkpoint / "model.safetensors").read_bytes())
@@ -97,7 +127,7 @@ def test_weights_that_are_not_finite_are_refused_by_name(checkpoint: Path, tmp_p
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("quant", ["float32", "int4"])
+@pytest.mark.parametrize("quant", ["float32", "float16", "int4"])
 def test_a_full_disk_leaves_nothing_half_written(checkpoint: Path, tmp_path: Path, quant: str) -> None:
     resource = pytest.importorskip("resource", reason="this system cannot limit the size of files")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -107,7 +137,7 @@ def test_a_full_disk_leaves_nothing_half_written(checkpoint: Path, tmp_path: Pat
             export_onnx(checkpoint, quant, tmp_path / "out")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert not list(tmp_path.rglob("*.part")) and not list(tmp_path.rglob("model.onnx*"))
+    assert not list(tmp_path.rglob("*.part")) and not list(tmp_path.rglob("*.onnx*"))
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(checkpoint: Path) -> None:
