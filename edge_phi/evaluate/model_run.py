@@ -122,5 +122,7 @@ def files_of(artifact: Artifact) -> list[Path]:
         return [artifact.path]
     names = ["tokenizer.json", "config.json"]
     names += weights_files(artifact.path) if has_weights(artifact.path) else []
-    graph = sorted(artifact.graph.parent.glob(f"{artifact.graph.name}*")) if artifact.format == "onnx" else []
-    return [*(path for name in names if (path := artifact.path / name).is_file()), *graph]
+    files = [path for name in names if (path := artifact.path / name).is_file()]
+    if artifact.format == "onnx":  # the graph and what it keeps its weights in
+        files += sorted(artifact.graph.parent.glob(f"{artifact.graph.name}*"))
+    return [file for file in files if not file.name.endswith(".lineage.json")]
