@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from edge_phi import store
 from edge_phi.checkpoint import weights_files
 from edge_phi.cli import main
 from edge_phi.inventory import verify_model
-from edge_phi.lineage import write_checkpoint_lineage
+from edge_phi.lineage import read_lineage, sha256_of, write_checkpoint_lineage, write_lineage
 from edge_phi.store import find_model
 
 pytest.importorskip("gguf", reason="the gguf package, of the extra 'convert', is not installed")
@@ -91,7 +92,7 @@ def test_what_is_as_it_was_written_passes(home: Path, capsys: pytest.CaptureFixt
     assert main(["models", "verify", "--json"]) == 0
     (model,) = json.loads(capsys.readouterr().out)["models"]
     counts = {form["form"]: (form["files"], form["damage"]) for form in model["forms"]}
-    assert counts == {"torch:float32": (5, ""), "onnx:float32": (4, ""), "onnx:int4": (4, ""), "gguf:f16": (1, "")}
+    assert counts == {"torch:float32": (5, ""), "onnx:float32": (4, ""), "onnx:int4": (5, ""), "gguf:f16": (1, "")}
 
 
 def flip(file: Path, place: int) -> None:
@@ -156,3 +157,38 @@ def test_a_checkpoint_without_a_lineage_is_known_by_what_was_made_from_it(
 def test_a_wrong_name_is_a_wrong_call(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "verify", "tiny-fi"]) == 2
     assert "did you mean tiny-phi?" in capsys.readouterr().err
+
+
+def test_made_again_the_same_bytes_come_out_or_it_is_said_what_differs(
+    home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(["models", "verify", "tiny-phi", "--rederive"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3 and all("made again, the same bytes" in line for line in lines)
+
+    # A file with a true lineage that does not come from this checkpoint as the lineage says: a form under another name.
+    shutil.copy(home / "tiny-phi.f16.gguf", tmp_path / "kept")
+    assert main(["convert", str(home), "--to", "gguf:f32"]) == 0
+    shutil.move(home / "tiny-phi.f32.gguf", home / "tiny-phi.f16.gguf")
+    lineage = read_lineage(home / "tiny-phi.f32.gguf")
+    changed = replace(lineage, form="gguf:f16", files={"tiny-phi.f16.gguf": sha256_of(home / "tiny-phi.f16.gguf")})
+    write_lineage(changed, home / "tiny-phi.f16.gguf")
+    assert main(["models", "verify", "tiny-phi"]) == 0
+    assert main(["models", "verify", "tiny-phi", "--rederive"]) == 1
+    assert "other bytes came out (by the same versions of its tools)" in capsys.readouterr().err
+
+
+def test_what_cannot_be_made_again_says_why(home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    artifact = home / "tiny-phi.f16.gguf"
+    text = tmp_path / "mine.txt"
+    text.write_text("one")
+    arguments = {"method": "compensated", "calibration": "mine.txt", "calibration_sha256": sha256_of(text)}
+    write_lineage(replace(read_lineage(artifact), arguments=arguments), artifact)
+    text.write_text("two")
+    assert main(["models", "verify", "tiny-phi", "--rederive", "--calibration", str(text)]) == 1
+    assert "calibrated on mine.txt with sha256" in capsys.readouterr().err
+    (home / "model.safetensors.index.json").unlink()
+    for shard in home.glob("model-*.safetensors"):
+        shard.unlink()
+    assert main(["models", "verify", "tiny-phi", "--rederive"]) == 2
+    assert "holds no checkpoint" in capsys.readouterr().err
