@@ -5,23 +5,42 @@ from __future__ import annotations
 import contextlib
 import difflib
 import sys
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from edge_phi.checkpoint import WEIGHTS_FILE, open_checkpoint, weights_files
+from edge_phi.checkpoint import WEIGHTS_FILE, Checkpoint, open_checkpoint, weights_files
+from edge_phi.cores import usable_cores
 from edge_phi.errors import EdgePhiError, InvalidCall
 from edge_phi.lineage import lineage_path, trace, write_lineage
+from edge_phi.measure.machine import this_machine
 from edge_phi.safetensors_files import refuse_pickles
-from edge_phi.store import Model, find_model, user_folder
+from edge_phi.store import ONNX_GRAPHS, Model, find_model, user_folder
+
+from .calibration import Calibration, load_calibration
+from .foreign import PHI, architecture_of, export_by_optimum, quantize_gguf
+from .gguf import export_gguf, uses_quantizer
+from .imatrix import Imatrix, export_imatrix, read_imatrix
+from .mixture import FILE_TYPES
 
 SHIPPED = ("onnx:float32", "onnx:int4", "gguf:f16", "gguf:q8_0", "gguf:q4_k_m", "gguf:q4_0")  # what `all` means
-FORMS = (*SHIPPED, "gguf:f32")
+IMATRIX = "imatrix"
+FORMS = (*(f"onnx:{quant}" for quant in ONNX_GRAPHS), *(f"gguf:{quant}" for quant in FILE_TYPES), IMATRIX)
+
+
+@dataclass(frozen=True)
+class _Rounding:
+    """What beside the weights decides what they are rounded to; at most one is given."""
+
+    calibration: Calibration | None = None
+    imatrix: Imatrix | None = None
 
 
 def convert(
-    model: Annotated[str, typer.Argument(help="A model's name, or the folder of a trained model.")],
+    model: Annotated[str, typer.Argument(help="A model's name, the folder of a trained model, or a GGUF file.")],
     to: Annotated[
         list[str],
         typer.Option(help=f"What to make: {', '.join(FORMS)}, or all. May be given several times, or with commas."),
@@ -30,23 +49,48 @@ def convert(
         Path | None,
         typer.Option(help="Folder for the results; the model's own, or for a bundled model yours, if not given."),
     ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|none",
+            help="Text like what the model will be used for, to fit the rounding to; edge-phi's own if not given. "
+            "With none, weights are rounded each by itself, as llama-quantize does: faster, less exact.",
+        ),
+    ] = None,
+    imatrix: Annotated[
+        Path | None,
+        typer.Option(help="For GGUF: round as llama-quantize does, weighed by this importance matrix."),
+    ] = None,
 ) -> None:
-    """Quantize a trained model to GGUF (llama.cpp) and ONNX; prints the path of each file or folder made."""
+    """Quantize a trained model to GGUF (llama.cpp) and ONNX; prints the path of each file or folder made.
+
+    A GGUF file of any architecture is quantized by llama.cpp as it does it, a folder of another architecture than Phi
+    exported by optimum in float32.
+    """
+    if imatrix is not None and calibration is not None:
+        raise InvalidCall("--imatrix and --calibration are two ways of rounding: give one")
     forms = _forms(to)
     found = find_model(model)
-    checkpoint = _checkpoint_folder(found)
-    opened = open_checkpoint(checkpoint)  # a damaged one ends here, before anything is made
-    for note in opened.notes:
-        print(note, file=sys.stderr, flush=True)
+    if _is_foreign(found):
+        make = partial(_make_foreign, found)
+        folder = found.folder
+    else:
+        folder = _checkpoint_folder(found)
+        opened = open_checkpoint(folder)  # a damaged one ends here, before anything is made
+        for note in opened.notes:
+            print(note, file=sys.stderr, flush=True)
+        rounding = _rounding(opened, forms, calibration, imatrix)
+        make = partial(_make, name=found.name, checkpoint=folder, rounding=rounding)
     if out is None:
-        out = checkpoint if checkpoint == Path(model) else user_folder() / found.name
+        by_path = folder.resolve() == Path(model).resolve() or found.artifacts[0].path == Path(model)
+        out = folder if by_path else user_folder() / found.name
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EdgePhiError(f"{out}: cannot be made ({error.strerror}): give another --out") from error
     for form in forms:
         print(f"{found.name}: making {form}", file=sys.stderr, flush=True)
-        print(_make(form, found.name, checkpoint, out), flush=True)
+        print(make(form, out=out), flush=True)
 
 
 def _forms(wanted: list[str]) -> list[str]:
@@ -77,28 +121,70 @@ def _checkpoint_folder(model: Model) -> Path:
     raise InvalidCall(f"{model.name}: {model.folder} holds no {WEIGHTS_FILE} to convert from")
 
 
-def _make(form: str, name: str, checkpoint: Path, out: Path) -> Path:
+def _is_foreign(model: Model) -> bool:
+    """Whether it is nothing but a GGUF file, or a folder of another architecture."""
+    if any(artifact.format == "safetensors" for artifact in model.artifacts):
+        return architecture_of(model.folder) not in ("", PHI)
+    return bool(model.artifacts) and all(artifact.format == "gguf" for artifact in model.artifacts)
+
+
+def _rounding(checkpoint: Checkpoint, forms: list[str], calibration: str | None, imatrix: Path | None) -> _Rounding:
+    if imatrix is not None:
+        others = [form for form in forms if not form.startswith("gguf:")]
+        if others:
+            raise InvalidCall(f"--imatrix is for GGUF, not for {others[0]}: leave one of them out")
+        return _Rounding(imatrix=read_imatrix(imatrix, checkpoint))
+    if not any(map(_uses_calibration, forms)):
+        return _Rounding()
+    if calibration == "none":
+        if IMATRIX in forms:
+            raise InvalidCall("an importance matrix is computed from text: leave out --calibration none")
+        return _Rounding()
+    return _Rounding(load_calibration(checkpoint, None if calibration is None else Path(calibration)))
+
+
+def _uses_calibration(form: str) -> bool:
+    format_, _, quant = form.partition(":")
+    return form in (IMATRIX, "onnx:int4") or (format_ == "gguf" and uses_quantizer(quant))
+
+
+def _make(form: str, *, name: str, checkpoint: Path, rounding: _Rounding, out: Path) -> Path:
     """Make one form in the layout of `edge_phi.store` and return its file or folder."""
     format_, _, quant = form.partition(":")
     if form == "onnx:float32":
         artifact = out / "model.onnx"
     else:
-        artifact = out / (f"onnx-{quant}" if format_ == "onnx" else f"{name}.{quant}.gguf")
-    with contextlib.suppress(OSError):  # a folder that cannot be written to is reported below
-        lineage_path(artifact).unlink(missing_ok=True)  # an earlier artifact's, not true of what comes now
-    packages, arguments = ["edge-phi", "numpy"], {}
+        artifact = out / {"onnx": f"onnx-{quant}", "gguf": f"{name}.{quant}.gguf", IMATRIX: f"{name}.imatrix"}[format_]
+    _forget_lineage(artifact)
+    packages = ["edge-phi", "numpy"]
+    arguments: dict[str, Any] = {}
     if format_ == "onnx":
         from .onnx import export_onnx
 
-        export_onnx(checkpoint, quant, out if quant == "float32" else artifact)
+        calibration = rounding.calibration if quant == "int4" else None
+        export_onnx(checkpoint, quant, out if quant == "float32" else artifact, calibration=calibration)
         packages.append("onnx")
+        if quant == "int4":
+            arguments = {"method": "plain"}
+    elif form == IMATRIX:
+        assert rounding.calibration is not None
+        export_imatrix(checkpoint, artifact, rounding.calibration)
+        packages.append("gguf")
     else:
-        from .gguf import export_gguf, uses_quantizer
-
-        arguments = export_gguf(checkpoint, quant, artifact)
+        arguments = export_gguf(checkpoint, quant, artifact, calibration=rounding.calibration, imatrix=rounding.imatrix)
         packages.append("gguf")
         if uses_quantizer(quant):
             packages.append("llama-cpp-python")
+    if rounding.calibration is not None and _uses_calibration(form):
+        # The processor is named because sums of float32, and with them some roundings, depend on it.
+        arguments = {
+            "method": "importance" if form == IMATRIX else "compensated",
+            "calibration": rounding.calibration.name,
+            "calibration_sha256": rounding.calibration.sha256,
+            "calibration_tokens": int(rounding.calibration.tokens.size),
+            "processor": this_machine().cpu,
+            "threads": usable_cores(),
+        }
     if artifact.is_dir():
         files = [file for file in artifact.rglob("*") if file.is_file()]
     else:
@@ -107,3 +193,45 @@ def _make(form: str, name: str, checkpoint: Path, out: Path) -> Path:
     lineage = trace(files, checkpoint, form=form, arguments=arguments, packages=packages, beside=out)
     write_lineage(lineage, artifact)
     return artifact
+
+
+def _make_foreign(model: Model, form: str, *, out: Path) -> Path:
+    """Let llama.cpp or optimum make one form of what is no checkpoint of ours.
+
+    Raises:
+        InvalidCall: neither makes it from this.
+    """
+    format_, _, quant = form.partition(":")
+    (source,) = [artifact for artifact in model.artifacts if artifact.format in ("safetensors", "gguf")][:1]
+    if source.format == "gguf" and format_ == "gguf" and uses_quantizer(quant):
+        artifact = out / f"{model.name}.{quant}.gguf"
+        if artifact.exists() and artifact.samefile(source.path):
+            raise InvalidCall(f"{artifact}: is what would be converted: give another --out")
+        _forget_lineage(artifact)
+        quantize_gguf(source.path, FILE_TYPES[quant].number, artifact)
+        files, packages = [artifact], ["edge-phi", "llama-cpp-python"]
+    elif source.format == "safetensors" and form == "onnx:float32":
+        artifact = out / "onnx-float32"
+        _forget_lineage(artifact)
+        export_by_optimum(source.path, artifact)
+        files = [file for file in artifact.rglob("*") if file.is_file()]
+        packages = ["edge-phi", "optimum-onnx", "onnx", "torch", "transformers"]
+    elif source.format == "gguf":
+        raise InvalidCall(
+            f"{source.path}: a GGUF file is only made smaller, to gguf:q4_k_m and the like, not to {form}"
+        )
+    else:
+        architecture = architecture_of(source.path)
+        raise InvalidCall(
+            f"{source.path}: {architecture} is no Phi and cannot be made {form}: --to onnx:float32 exports it; "
+            "for GGUF use llama.cpp's convert_hf_to_gguf.py, then give the file it makes"
+        )
+    lineage = trace(files, source.path, form=form, arguments={"method": "plain"}, packages=packages, beside=out)
+    write_lineage(lineage, artifact)
+    return artifact
+
+
+def _forget_lineage(artifact: Path) -> None:
+    """Remove an earlier artifact's lineage: it is not true of what comes now."""
+    with contextlib.suppress(OSError):  # a folder that cannot be written to is reported by what writes to it
+        lineage_path(artifact).unlink(missing_ok=True)

@@ -40,7 +40,7 @@ class Lineage:
 
 def trace(
     files: Sequence[Path],
-    checkpoint_folder: Path,
+    source: Path,
     *,
     form: str,
     arguments: Mapping[str, Any],
@@ -51,25 +51,22 @@ def trace(
 
     Args:
         files: what it wrote, or what the artifact needs of files that were there.
-        checkpoint_folder: what it read.
+        source: the checkpoint's folder, or the file, that it read.
         form: format and precision, as in "gguf:q4_k_m".
         arguments: what the conversion was told beyond that.
         packages: installed packages whose versions decide the result.
         beside: the folder the lineage file will be in; `files` are named as seen from it.
     """
-    names = (
-        *checkpoint.weights_files(checkpoint_folder),
-        checkpoint.CONFIG_FILE,
-        checkpoint.TOKENIZER_FILE,
-        checkpoint.LINEAGE_FILE,
-    )
-    source = {name: sha256_of(checkpoint_folder / name) for name in names if (checkpoint_folder / name).is_file()}
+    here = [source]
+    if source.is_dir():
+        others = (checkpoint.CONFIG_FILE, checkpoint.TOKENIZER_FILE, checkpoint.LINEAGE_FILE)
+        here = [source / name for name in (*checkpoint.weights_files(source), *others) if (source / name).is_file()]
     return Lineage(
         form=form,
         arguments=dict(arguments),
         tools={package: importlib.metadata.version(package) for package in sorted(packages)},
-        source=source,
-        training_data=_training_data(checkpoint_folder),
+        source={path.name: sha256_of(path) for path in here},
+        training_data=_training_data(source),
         files={file.relative_to(beside).as_posix(): sha256_of(file) for file in sorted(files)},
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any, Optional
 
 import typer
@@ -13,6 +14,7 @@ from .checkpoint import open_checkpoint
 from .completion.terminal import one_line
 from .errors import EdgePhiError
 from .inventory import Entry, entries, verify_model
+from .rederive import rederive
 from .store import Model, find_model, list_models
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="The models of this machine: list, show, verify.")
@@ -57,19 +59,32 @@ def show(model: _Name, as_json: _AsJson = False) -> None:
 
 
 @app.command()
-def verify(models: _Names = None, as_json: _AsJson = False) -> None:
+def verify(
+    models: _Names = None,
+    as_json: _AsJson = False,
+    again: Annotated[
+        bool, typer.Option("--rederive", help="Convert the checkpoint again and compare byte for byte; takes as long.")
+    ] = False,
+    calibration: Annotated[
+        Optional[Path],  # noqa: UP045  evaluated by Typer on Python 3.10 too
+        typer.Option(help="For --rederive: the text that was calibrated on, if it was not edge-phi's own."),
+    ] = None,
+) -> None:
     """Hash every file again and hold it against the lineage beside it.
 
     Ends with 1 if anything is missing, was added, or differs in a single bit.
     """
     found = [find_model(name) for name in models] if models else list_models()
-    verdicts = [(model.name, verify_model(model)) for model in found]
+    verdicts = [
+        (model.name, rederive(model, calibration=calibration) if again else verify_model(model)) for model in found
+    ]
     if as_json:
         _print_json({"models": [{"name": name, "forms": [asdict(one) for one in forms]} for name, forms in verdicts]})
     else:
+        held = "made again, the same bytes" if again else "as it was written"
         _print_table(
             [
-                [name, one.form, one.damage or f"as it was written: {one.files} files"]
+                [name, one.form, one.damage or f"{held}: {one.files} files"]
                 for name, forms in verdicts
                 for one in forms
             ]
