@@ -160,6 +160,8 @@ def _rows(planned: DryRun) -> list[_Row | None]:
         ("  gradients", _gb(memory.gradients_bytes), summed),
         ("  bfloat16 weights", _gb(memory.compute_weights_bytes), ""),
         ("  activations", _gb(memory.activations_bytes), f"of {memory.micro_batch} sequences"),
+        *([("  teacher", _gb(memory.teacher_bytes), "bfloat16")] if memory.teacher_bytes else []),
+        *([("  rounding", _gb(memory.rounding_bytes), "of the largest matrix")] if memory.rounding_bytes else []),
         ("  loss", _gb(memory.loss_bytes), "a chunk of logits, the head's gradient"),
         ("  communication", _gb(max(memory.gather_bytes, memory.reduce_bytes)), ""),
         ("  most at once", _gb(planned.peak_bytes), ""),

@@ -30,6 +30,9 @@ LOSS_ROWS = {"cuda": 8192, "cpu": 512}
 _RUNTIME_BYTES = {"cuda": 600_000_000, "cpu": 500_000_000}
 _FRAGMENTATION = 0.05
 
+# Float32 copies of a matrix that quantize_aware.round_to_grid holds at once; the embedding is the largest of all.
+_ROUNDING_COPIES = 4
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -46,6 +49,8 @@ class Estimate:
     gradients_bytes: int
     compute_weights_bytes: int  # copies in the type that products are computed in
     activations_bytes: int  # saved for the backward pass
+    teacher_bytes: int  # weights of the model whose predictions are learnt, and a chunk of its logits
+    rounding_bytes: int  # weights rounded for the products, and what rounding the largest matrix takes
     loss_bytes: int  # logits and the gradients that the loss makes of them
     backward_bytes: int  # what a layer's backward pass needs for itself
     gather_bytes: int  # buffer in which a layer's weights arrive from the other processes
@@ -55,7 +60,7 @@ class Estimate:
     @property
     def peak_bytes(self) -> int:
         """The most that tensors hold at once: what `torch.cuda.max_memory_allocated` reports."""
-        kept = self.weights_bytes + self.optimizer_bytes
+        kept = self.weights_bytes + self.optimizer_bytes + self.teacher_bytes + self.rounding_bytes
         forward = self.compute_weights_bytes + self.activations_bytes + self.loss_bytes + self.gather_bytes
         backward = self.gradients_bytes + self.backward_bytes + self.reduce_bytes
         # Gradients come while activations go. Only where they are accumulated are they there before.
@@ -156,7 +161,8 @@ def estimate(recipe: Recipe, config: PhiConfig, *, processes: int, device: str, 
         shards=shards,
         micro_batch=micro_batch,
         accumulated=accumulated,
-        flops_per_token=flops_per_token(config, recipe.length),
+        # A teacher goes forward only: a third of what the model itself takes.
+        flops_per_token=flops_per_token(config, recipe.length) * (4 / 3 if recipe.distill else 1),
         weights_bytes=4 * count // shards,
         optimizer_bytes=4 * moments // shards,
         gradients_bytes=gradients,
@@ -164,6 +170,8 @@ def estimate(recipe: Recipe, config: PhiConfig, *, processes: int, device: str, 
         activations_bytes=tokens * activation_bytes_per_token(
             config, length=recipe.length, device=device, compiled=recipe.compile, dropout=recipe.dropout
         ),
+        teacher_bytes=compute * count + 8 * min(tokens, LOSS_ROWS[device]) * config.vocab_size if recipe.distill else 0,
+        rounding_bytes=(4 * matrices if compute == 4 else 0) + _ROUNDING_COPIES * 4 * head if recipe.quantize else 0,
         loss_bytes=_loss_bytes(
             config, tokens, device, compiled=recipe.compile, cast=compute == 2 and shards == 1
         ),

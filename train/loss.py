@@ -41,6 +41,12 @@ def linear_cross_entropy(hidden: Tensor, weight: Tensor, bias: Tensor, targets: 
     return total / len(hidden)
 
 
+def chunks(hidden: Tensor) -> list[slice]:
+    """Slices of rows to make logits of at once."""
+    rows = _CPU_ROWS if hidden.device.type == "cpu" else _GPU_ROWS
+    return [slice(start, min(start + rows, len(hidden))) for start in range(0, len(hidden), rows)]
+
+
 class _Loss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
@@ -69,9 +75,3 @@ class _Loss(torch.autograd.Function):
     def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
         scale = grad_loss / len(ctx.saved_tensors[0])
         return (*(grad * scale for grad in ctx.saved_tensors), None)
-
-
-def chunks(hidden: Tensor) -> list[slice]:
-    """Slices of rows to make logits of at once."""
-    rows = _CPU_ROWS if hidden.device.type == "cpu" else _GPU_ROWS
-    return [slice(start, min(start + rows, len(hidden))) for start in range(0, len(hidden), rows)]

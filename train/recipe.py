@@ -155,7 +155,8 @@ def _build(raw: dict[str, Any]) -> Recipe:
         entry.name for entry in fields.values() if entry.default is dataclasses.MISSING and entry.name not in values
     ]
     if missing:
-        raise InvalidCall(f"{missing[0]} is missing")
+        remedy = ": give --start-from=CHECKPOINT, whose geometry it then has" if missing[0] == "model" else ""
+        raise InvalidCall(f"{missing[0]} is missing{remedy}")
     return Recipe(**values)
 
 

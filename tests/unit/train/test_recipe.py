@@ -27,7 +27,8 @@ PARAMETERS = {
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_is_sound(name: str) -> None:
-    recipe = load_recipe(name)
+    of_any_checkpoint = {"start_from": "phi-1-nano"} if name == "quantize-aware" else None
+    recipe = load_recipe(name, of_any_checkpoint)
     assert recipe.name == name
     config = recipe.config(vocab_size=recipe.model.get("vocab_size", recipe.vocabulary), eos_token_id=0)
     if name in PARAMETERS:
