@@ -40,11 +40,11 @@ def print_comparison(comparison: Comparison, console: Console | None = None) -> 
     console = console or Console(highlight=False, markup=False, emoji=False)
     if not console.is_terminal:
         console.width = _PLAIN_WIDTH
-    whole = _table(comparison, table_cells(comparison))
-    fits = console.measure(whole).maximum <= console.width
-    parts = [whole] if fits else [_table(comparison, cells) for cells in _halves(table_cells(comparison))]
+    cells = table_cells(comparison)
+    parts = [cells] if _fits(_table(comparison, cells), console) else _halves(cells)
     for part in parts:
-        console.print(part)
+        table = _table(comparison, part)
+        console.print(table if _fits(table, console) else _table(comparison, part, narrow=True))
         console.print()
     for line in notes(comparison):
         console.print(line, soft_wrap=True)
@@ -122,14 +122,25 @@ def pick_lines(comparison: Comparison) -> list[str]:
     return [f"{chosen} ({pick.condition})", *(f"not {one.name}: {one.reason}" for one in pick.refused)]
 
 
-def _table(comparison: Comparison, cells: Sequence[Sequence[str]]) -> Table:
+def _table(comparison: Comparison, cells: Sequence[Sequence[str]], *, narrow: bool = False) -> Table:
+    """The cells as a table; a `narrow` one has a line for each word of a cell where it must."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     header, *rows = cells
     for column, title in enumerate(header):
-        table.add_column(title, justify="left" if column == 0 else "right", overflow="fold")
+        widest_word = max(len(word) for row in cells for word in row[column].split() or [""])
+        table.add_column(
+            title,
+            justify="left" if column == 0 else "right",
+            overflow="fold",
+            max_width=widest_word if narrow else None,
+        )
     for form, row in zip(comparison.forms, rows, strict=True):
         table.add_row(*row, style="dim" if form.name == comparison.bench.baseline else None)
     return table
+
+
+def _fits(table: Table, console: Console) -> bool:
+    return console.measure(table, options=console.options.update(width=10_000)).maximum <= console.width
 
 
 def _halves(cells: Sequence[Sequence[str]]) -> list[list[list[str]]]:
@@ -161,7 +172,7 @@ def _fidelity(form: Form, comparison: Comparison) -> list[str]:
     found = form.fidelity
     if form.name == comparison.bench.baseline:
         return [f"{found.perplexity:.4g}", "-", "-", "-"]
-    return [f"{found.perplexity:.4g}", f"{found.kl_mean:.2g}", f"{found.kl_p99:.2g}", f"{found.top1:.1%}"]
+    return [f"{found.perplexity:.4g}", f"{found.kl_mean:.3g}", f"{found.kl_p99:.3g}", f"{found.top1:.1%}"]
 
 
 def _passes(passes: Passes | None) -> list[str]:

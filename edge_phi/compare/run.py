@@ -198,16 +198,17 @@ def _key(artifact: Artifact, machine: Mapping[str, Any]) -> dict[str, Any]:
     """What decides how a form behaves."""
     return {
         "form": artifact.name,
-        "files": _hashes(tuple(files_of(artifact))),
+        "files": {file.name: _hash(file, file.stat().st_mtime_ns, file.stat().st_size) for file in files_of(artifact)},
         "engine": engine_version(artifact.engine),
         "machine": machine,
         "edge_phi": __version__,
     }
 
 
-@lru_cache(maxsize=64)
-def _hashes(files: tuple[Path, ...]) -> dict[str, str]:
-    return {file.name: sha256_of(file) for file in files}
+@lru_cache(maxsize=256)
+def _hash(file: Path, changed_ns: int, size: int) -> str:
+    """SHA-256 of a file that is asked for in every round; gigabytes take seconds."""
+    return sha256_of(file)
 
 
 def _identity(machine: Machine) -> dict[str, Any]:
