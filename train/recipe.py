@@ -108,7 +108,7 @@ def load_recipe(name: str, overrides: dict[str, str] | None = None) -> Recipe:
         raise InvalidCall(f"{path}: not readable as a recipe ({error})") from error
     raw |= {key.replace("-", "_"): value for key, value in (overrides or {}).items()}
     try:
-        if raw.get("start_from"):
+        if raw.get("start_from") and not raw.get("grow_from"):
             raw["start_from"] = str(_folder_of(str(raw["start_from"])))
             if "model" not in raw:
                 raw["model"] = _model_of(Path(raw["start_from"]))
