@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import re
 import sys
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Optional
 
 import typer
 
@@ -30,6 +32,8 @@ SHIPPED = ("onnx:float32", "onnx:int4", "gguf:f16", "gguf:q8_0", "gguf:q4_k_m", 
 IMATRIX = "imatrix"
 FORMS = (*(f"onnx:{quant}" for quant in ONNX_GRAPHS), *(f"gguf:{quant}" for quant in FILE_TYPES), IMATRIX)
 
+_MIXED = re.compile(r"gguf:mix(\d{1,6}(?:_\d{1,3})?)(mb|gb)")  # types for each tensor, within a size
+
 
 @dataclass(frozen=True)
 class _Rounding:
@@ -42,9 +46,9 @@ class _Rounding:
 def convert(
     model: Annotated[str, typer.Argument(help="A model's name, the folder of a trained model, or a GGUF file.")],
     to: Annotated[
-        list[str],
+        Optional[list[str]],  # noqa: UP045  evaluated by Typer on Python 3.10 too
         typer.Option(help=f"What to make: {', '.join(FORMS)}, or all. May be given several times, or with commas."),
-    ],
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for the results; the model's own, or for a bundled model yours, if not given."),
@@ -56,6 +60,10 @@ def convert(
             help="Text like what the model will be used for, to fit the rounding to; edge-phi's own if not given. "
             "With none, weights are rounded each by itself, as llama-quantize does: faster, less exact.",
         ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="A GGUF file of at most that size, as 700MB: each tensor gets its own type."),
     ] = None,
     imatrix: Annotated[
         Path | None,
@@ -69,7 +77,7 @@ def convert(
     """
     if imatrix is not None and calibration is not None:
         raise InvalidCall("--imatrix and --calibration are two ways of rounding: give one")
-    forms = _forms(to)
+    forms = _forms([*(to or []), *([] if budget is None else [_mixed(budget)])])
     found = find_model(model)
     if _is_foreign(found):
         make = partial(_make_foreign, found)
@@ -100,10 +108,24 @@ def _forms(wanted: list[str]) -> list[str]:
         raise InvalidCall(f"--to names nothing to make: choose from {', '.join(FORMS)}, all")
     forms: list[str] = []
     for name in names:
-        if name not in (*FORMS, "all"):
+        if name not in (*FORMS, "all") and not _MIXED.fullmatch(name):
             raise InvalidCall(f"cannot make {name!r}: did you mean {_nearest(name)}?")
         forms += SHIPPED if name == "all" else (name,)
     return list(dict.fromkeys(forms))
+
+
+def _mixed(size: str) -> str:
+    """The form of at most that size: "700 MB" -> "gguf:mix700mb"."""
+    form = f"gguf:mix{size.strip().lower().replace(' ', '').replace('.', '_')}"
+    if not _MIXED.fullmatch(form):
+        raise InvalidCall(f"--budget {size}: give a number and MB or GB, as in 700MB")
+    return form
+
+
+def _budget_bytes(form: str) -> int | None:
+    """How many bytes a form may have: "gguf:mix700mb" -> 700,000,000; None if it says nothing about that."""
+    match = _MIXED.fullmatch(form)
+    return int(Decimal(match[1].replace("_", ".")) * {"mb": 10**6, "gb": 10**9}[match[2]]) if match else None
 
 
 def _nearest(name: str) -> str:
@@ -144,8 +166,13 @@ def _rounding(checkpoint: Checkpoint, forms: list[str], calibration: str | None,
 
 
 def _uses_calibration(form: str) -> bool:
-    format_, _, quant = form.partition(":")
-    return form in (IMATRIX, "onnx:int4") or (format_ == "gguf" and uses_quantizer(quant))
+    format_ = form.partition(":")[0]
+    return form in (IMATRIX, "onnx:int4") or (format_ == "gguf" and _is_rounded(form))
+
+
+def _is_rounded(form: str) -> bool:
+    """Whether llama.cpp's block formats make a GGUF form."""
+    return _budget_bytes(form) is not None or uses_quantizer(form.partition(":")[2])
 
 
 def _make(form: str, *, name: str, checkpoint: Path, rounding: _Rounding, out: Path) -> Path:
@@ -171,13 +198,20 @@ def _make(form: str, *, name: str, checkpoint: Path, rounding: _Rounding, out: P
         export_imatrix(checkpoint, artifact, rounding.calibration)
         packages.append("gguf")
     else:
-        arguments = export_gguf(checkpoint, quant, artifact, calibration=rounding.calibration, imatrix=rounding.imatrix)
+        arguments = export_gguf(
+            checkpoint,
+            quant,
+            artifact,
+            calibration=rounding.calibration,
+            imatrix=rounding.imatrix,
+            budget_bytes=_budget_bytes(form),
+        )
         packages.append("gguf")
-        if uses_quantizer(quant):
+        if _is_rounded(form):
             packages.append("llama-cpp-python")
     if rounding.calibration is not None and _uses_calibration(form):
         # The processor is named because sums of float32, and with them some roundings, depend on it.
-        arguments = {
+        arguments |= {
             "method": "importance" if form == IMATRIX else "compensated",
             "calibration": rounding.calibration.name,
             "calibration_sha256": rounding.calibration.sha256,
@@ -201,9 +235,9 @@ def _make_foreign(model: Model, form: str, *, out: Path) -> Path:
     Raises:
         InvalidCall: neither makes it from this.
     """
-    format_, _, quant = form.partition(":")
+    quant = form.partition(":")[2]
     (source,) = [artifact for artifact in model.artifacts if artifact.format in ("safetensors", "gguf")][:1]
-    if source.format == "gguf" and format_ == "gguf" and uses_quantizer(quant):
+    if source.format == "gguf" and quant in FILE_TYPES and uses_quantizer(quant):
         artifact = out / f"{model.name}.{quant}.gguf"
         if artifact.exists() and artifact.samefile(source.path):
             raise InvalidCall(f"{artifact}: is what would be converted: give another --out")
