@@ -356,7 +356,8 @@ def markdown(document: dict[str, Any]) -> str:
             speed = found[threads]["tokens_per_s"]
             lines.append(
                 f"| {name} | {threads.partition(' ')[0]} | {speed['edge-phi']:.1f} | "
-                f"{speed['onnxruntime-genai']:.1f} | {found[threads]['times_genai']:.2f} | {size['edge-phi']:.1f} | {size['onnxruntime-genai']:.1f} |"
+                f"{speed['onnxruntime-genai']:.1f} | {found[threads]['times_genai']:.2f} | {size['edge-phi']:.1f} | "
+                f"{size['onnxruntime-genai']:.1f} |"
             )
     if "conversion" in document:
         lines += ["", "| conversion | seconds | peak RSS, GB | of it not mapped, GB |", "|---|---:|---:|---:|"]
