@@ -17,12 +17,13 @@ from edge_phi.checkpoint import Checkpoint, open_checkpoint
 from edge_phi.errors import EdgePhiError, InvalidCall
 
 from . import ggml
+from .budget import types_within
 from .calibration import Calibration
-from .gguf_tensors import FileTensor, data_bytes, file_tensors, load_gguf
+from .gguf_tensors import FileTensor, aligned, data_bytes, file_tensors, load_gguf
 from .gguf_vocabulary import Vocabulary, read_vocabulary
 from .gguf_weights import write_calibrated, write_plain
 from .imatrix import Imatrix
-from .mixture import FILE_TYPES, tensor_types
+from .mixture import FILE_TYPES, FileType, tensor_types
 
 _QUANTIZATION_VERSION = 2  # of ggml's block formats
 
@@ -34,61 +35,85 @@ def export_gguf(
     *,
     calibration: Calibration | None = None,
     imatrix: Imatrix | None = None,
+    budget_bytes: int | None = None,
 ) -> dict[str, Any]:
     """Write the model of `checkpoint_folder` as one GGUF file that llama.cpp loads; always the same bytes.
 
     Args:
         checkpoint_folder: as `edge_phi.checkpoint` describes it.
-        quant: a key of `FILE_TYPES`, as in "q4_k_m".
+        quant: a key of `FILE_TYPES`, as in "q4_k_m"; not looked at where there is a budget.
         out_path: the file to write; whole or not at all.
         calibration: text to fit the rounding to. Types without blocks make no use of it.
         imatrix: what llama.cpp's own way of rounding is to weigh errors with, if there is no `calibration`.
+        budget_bytes: the file's size at most. Each tensor's type is chosen by what it is measured to do to the model
+            on the calibration text, which must be given.
 
     Returns:
         What beyond `quant` decides the bytes, for the lineage: "method", which is "plain", "importance" or
-        "compensated", and of the text that used its name and hash.
+        "compensated"; of the text that used, its name and hash; and the "types" that a budget has led to, by tensor.
 
     Raises:
-        InvalidCall: an unknown `quant`, or no checkpoint there.
+        InvalidCall: an unknown `quant`, no checkpoint there, or a budget that is too small.
         InvalidFile: the checkpoint is damaged or its tokenizer is not GPT-2's kind.
         MissingExtra: the gguf package, or llama.cpp for its block formats, is not installed.
         EdgePhiError: a weight does not fit the type, or the disk is or will be full.
     """
-    if quant not in FILE_TYPES:
+    if budget_bytes is None and quant not in FILE_TYPES:
         raise InvalidCall(f"unknown GGUF type {quant!r}: choose from {', '.join(FILE_TYPES)}")
     checkpoint = open_checkpoint(checkpoint_folder)
     vocabulary = read_vocabulary(checkpoint)
-    if not uses_quantizer(quant):
-        calibration = imatrix = None
-    types = tensor_types(checkpoint.config, quant, with_importance=imatrix is not None)
-    if any(map(ggml.needs_library, types.values())):
+    if budget_bytes is not None or uses_quantizer(quant):
         ggml.check_library()
-    tensors = file_tensors(checkpoint.config, types)
-    _check_space(out_path, data_bytes(tensors))
+    else:
+        calibration = imatrix = None
     with atomic_path(out_path) as partial:
-        _write_header(partial, checkpoint, vocabulary, quant, tensors)
+        if budget_bytes is None:
+            types = tensor_types(checkpoint.config, quant, with_importance=imatrix is not None)
+        else:
+            types = _types_within(budget_bytes, partial, checkpoint, vocabulary, calibration)
+        tensors = file_tensors(checkpoint.config, types)
+        _check_space(out_path, data_bytes(tensors))
+        file_type = FILE_TYPES[quant] if budget_bytes is None else _prevailing(tensors)
+        _write_header(partial, checkpoint, vocabulary, tensors, file_type)
         with partial.open("r+b") as file:
             if calibration:
                 write_calibrated(file, checkpoint, tensors, calibration)
             else:
                 write_plain(file, checkpoint, tensors, imatrix.importance if imatrix else {})
+    arguments: dict[str, Any] = {"method": "plain"}
     if calibration:
-        return {"method": "compensated", "calibration": calibration.name, "calibration_sha256": calibration.sha256}
-    if imatrix:
-        return {"method": "importance", "imatrix": imatrix.dataset, "imatrix_sha256": imatrix.digest}
-    return {"method": "plain"}
+        arguments = {"method": "compensated"}
+        arguments |= {"calibration": calibration.name, "calibration_sha256": calibration.sha256}
+    elif imatrix:
+        arguments = {"method": "importance", "imatrix": imatrix.dataset, "imatrix_sha256": imatrix.digest}
+    return arguments if budget_bytes is None else {**arguments, "types": types}
 
 
 def uses_quantizer(quant: str) -> bool:
-    """Whether this type needs llama.cpp's library."""
+    """Whether a named type needs llama.cpp's library, and can make use of calibration."""
     return ggml.needs_library(FILE_TYPES[quant].plain)
+
+
+def _types_within(
+    nbytes: int, path: Path, checkpoint: Checkpoint, vocabulary: Vocabulary, calibration: Calibration | None
+) -> dict[str, str]:
+    if calibration is None:
+        raise InvalidCall("a budget is shared out by what types do to the model on calibration text: give one")
+    tensors = file_tensors(checkpoint.config, tensor_types(checkpoint.config, "f32"))
+    _write_header(path, checkpoint, vocabulary, tensors, FILE_TYPES["f32"])  # as long as with any other types
+    return types_within(nbytes, aligned(path.stat().st_size), checkpoint, calibration)
+
+
+def _prevailing(tensors: list[FileTensor]) -> FileType:
+    """The file type whose plain type has most of the bytes."""
+    return max(FILE_TYPES.values(), key=lambda known: sum(t.nbytes for t in tensors if t.type == known.plain))
 
 
 def _check_space(out_path: Path, needed: int) -> None:
     try:
         free = shutil.disk_usage(out_path.parent).free
     except OSError:
-        return  # there is no such folder, as is said where the file is made
+        return  # what cannot be known is not said
     if free < needed:
         raise EdgePhiError(
             f"{out_path}: needs {needed / 1e6:.0f} MB of space and {free / 1e6:.0f} MB are free: free some, or choose "
@@ -97,12 +122,12 @@ def _check_space(out_path: Path, needed: int) -> None:
 
 
 def _write_header(
-    path: Path, checkpoint: Checkpoint, vocabulary: Vocabulary, quant: str, tensors: list[FileTensor]
+    path: Path, checkpoint: Checkpoint, vocabulary: Vocabulary, tensors: list[FileTensor], file_type: FileType
 ) -> None:
     gguf = load_gguf()
     writer = gguf.GGUFWriter(path, gguf_model.ARCHITECTURE)
     try:
-        _add_metadata(writer, checkpoint, vocabulary, quant)
+        _add_metadata(writer, checkpoint, vocabulary, file_type)
         for tensor in tensors:
             type_ = gguf.GGMLQuantizationType[tensor.type]
             writer.add_tensor_info(tensor.name, tensor.shape, None, tensor.nbytes, raw_dtype=type_)
@@ -113,11 +138,11 @@ def _write_header(
         writer.close()
 
 
-def _add_metadata(writer: Any, checkpoint: Checkpoint, vocabulary: Vocabulary, quant: str) -> None:
+def _add_metadata(writer: Any, checkpoint: Checkpoint, vocabulary: Vocabulary, file_type: FileType) -> None:
     config = checkpoint.config
     writer.add_type("model")
     writer.add_name(checkpoint.folder.resolve().name)
-    writer.add_file_type(FILE_TYPES[quant].number)
+    writer.add_file_type(file_type.number)
     writer.add_quantization_version(_QUANTIZATION_VERSION)
     writer.add_context_length(config.max_position_embeddings)
     writer.add_embedding_length(config.hidden_size)

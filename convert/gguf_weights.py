@@ -18,7 +18,9 @@ from edge_phi.errors import EdgePhiError
 
 from . import ggml
 from .calibration import Calibration
+from .compensate import Rounded, compensate
 from .gguf_tensors import FileTensor, aligned, data_bytes
+from .grids import GRIDS
 from .walk import Product, Statistics, walk
 
 Array = npt.NDArray[np.float32]
@@ -52,21 +54,27 @@ def write_calibrated(
     """Round each matrix to what the calibration text asks of it and write it; the rest as `write_plain`."""
     others = {tensor.sources: tensor for tensor in tensors}
 
-    def visit(product: Product, values: Array, statistics: Statistics) -> _Replaced:
+    def visit(product: Product, values: Array, statistics: Statistics) -> Rounded:
         tensor = others.pop(product.tensors)
-        packed = weights.rounded(tensor, values, statistics.importance)
-        weights.put(tensor, 0, packed)
-        return _Replaced(ggml.dequantize(packed, tensor.type, values.shape[1]))
+        grid = GRIDS.get(tensor.type)
+        if grid:
+            rounded = compensate(values, statistics, grid, bias=bool(product.biases))
+        else:
+            packed = weights.rounded(tensor, values, statistics.importance)
+            rounded = Rounded(packed, ggml.dequantize(packed, tensor.type, values.shape[1]), None)
+        weights.put(tensor, 0, rounded.packed)
+        if rounded.bias_shift is not None:
+            bias = others.pop(product.biases)
+            weights.put(bias, 0, ggml.quantize(_stacked(checkpoint, bias) + rounded.bias_shift, bias.type))
+        return rounded
 
     with _Weights(file, tensors) as weights:
         walk(checkpoint, calibration.tokens, visit)
         weights.write(checkpoint, list(others.values()), {})
 
 
-@dataclass(frozen=True)
-class _Replaced:
-    values: Array
-    bias_shift: Array | None = None
+def _stacked(checkpoint: Checkpoint, tensor: FileTensor) -> Array:
+    return np.concatenate([checkpoint.tensor(source) for source in tensor.sources])
 
 
 @dataclass(frozen=True)
