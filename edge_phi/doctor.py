@@ -11,11 +11,11 @@ import platformdirs
 import typer
 
 from . import lineage, store
-from .errors import EdgePhiError
+from .errors import EdgePhiError, MissingExtra
 from .evaluate.sandbox import Isolation, probe
 from .measure.machine import ENGINE_PACKAGES, Machine, this_machine
 
-_EXTRAS = {"torch": "train", "onnx": "", "llama_cpp": "gguf"}  # "": comes with the package
+_EXTRAS = {"torch": "train", "onnx": "", "native": "", "llama_cpp": "gguf"}  # "": comes with the package
 
 
 @dataclass(frozen=True)
@@ -99,11 +99,22 @@ def _lines(examined: Examined) -> list[str]:
 
 
 def _engine(engine: str, machine: Machine) -> str:
+    if engine == "native":
+        return _native()
     packages = ENGINE_PACKAGES[engine]
     if all(package in machine.engines for package in packages):
         return ", ".join(f"{package} {machine.engines[package]}" for package in packages)
     extra = _EXTRAS[engine]
     return f"not installed: pip install 'edge-phi[{extra}]'" if extra else "missing: install edge-phi again"
+
+
+def _native() -> str:
+    from .runtimes import native  # with numpy, which nothing else here needs
+
+    try:
+        return f"computes with {native.kernels()[0]}"
+    except MissingExtra as error:
+        return f"not there: {error}"
 
 
 def _verdict(isolation: Isolation) -> str:

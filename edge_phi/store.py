@@ -6,7 +6,7 @@ A model folder holds a checkpoint and beside it what was converted from it:
                                                                  may be shards under model.safetensors.index.json
     model.onnx                                                   float32 through ONNX Runtime, same weights file
     onnx-int4/onnx/model_q4.onnx ...                             int4 through ONNX Runtime; onnx-int8, onnx-float16
-    NAME.q4_0.gguf, NAME.f16.gguf ...                            llama.cpp
+    NAME.q4_0.gguf, NAME.f16.gguf ...                            our own engine (Q4_0), or llama.cpp
 
 The bundled models lie inside the package, read-only; what is converted from them or pulled goes to the user's data
 folder. A model is the union of both.
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Literal
 
 import platformdirs
 
-from . import checkpoint
+from . import checkpoint, engines
 from .errors import InvalidCall
 from .safetensors_files import refuse_pickles
 
@@ -42,7 +42,6 @@ ONNX_GRAPHS = {
     "int4": "onnx/model_q4.onnx",
 }
 
-_ENGINE = {"safetensors": "torch", "onnx": "onnx", "gguf": "llama_cpp"}
 _GGUF_NAME = re.compile(r"\.(?P<quant>[a-z][a-z0-9_]*)\.gguf$", re.IGNORECASE)
 
 
@@ -58,8 +57,8 @@ class Artifact:
 
     @property
     def engine(self) -> str:
-        """The runtime that loads it: onnx, llama_cpp or torch."""
-        return _ENGINE[self.format]
+        """The runtime that loads it: onnx, native, llama_cpp or torch; see `engines.engine_for`."""
+        return engines.engine_for(self.format, self.quant)
 
     @property
     def name(self) -> str:

@@ -18,6 +18,7 @@ from ..cores import usable_cores
 ENGINE_PACKAGES = {
     "torch": ("torch", "transformers"),
     "onnx": ("onnxruntime",),
+    "native": ("edge-phi",),
     "llama_cpp": ("llama-cpp-python",),
 }
 

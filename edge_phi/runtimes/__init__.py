@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .. import gguf_model
+from .. import engines, gguf_model
 from ..errors import InvalidCall
 from ..gguf_header import read_gguf_header
 from ..store import Artifact, load_tokenizer_for
@@ -25,7 +25,7 @@ from ..tokenizer import Tokenizer
 class RuntimeInfo:
     """What is loaded and how."""
 
-    engine: str  # "onnx", "llama_cpp" or "torch"
+    engine: str  # "onnx", "native", "llama_cpp" or "torch"
     quant: str  # as `Artifact.quant`: "float32", "int4", "q4_0", ...
     file_bytes: int
     vocab_size: int  # width of a row of logits
@@ -66,7 +66,7 @@ class Runtime(Protocol):
 
 
 def open_runtime(artifact: Artifact, *, threads: int | None = None) -> Runtime:
-    """Load an artifact in the engine of its format.
+    """Load an artifact in the engine that suits it best; see `engines.engine_for`.
 
     Args:
         artifact: what to load, from `edge_phi.store`.
@@ -80,6 +80,11 @@ def open_runtime(artifact: Artifact, *, threads: int | None = None) -> Runtime:
         from .onnx import OnnxRuntime
 
         return OnnxRuntime(artifact, threads=threads)
+    if artifact.engine == "native":
+        from .native import NativeRuntime, is_suited
+
+        if engines.asked_for() or is_suited(artifact):
+            return NativeRuntime(artifact, threads=threads)
     if artifact.format == "gguf":
         from .llama_cpp import LlamaCppRuntime
 

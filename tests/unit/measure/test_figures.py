@@ -23,12 +23,12 @@ def measurement(load_ms: float, ttft_ms: float, itl_ms: float, peak_rss_bytes: i
 
 def test_medians_over_rounds_and_the_highest_peak(tmp_path: Path) -> None:
     rounds = [measurement(30, 100, 10, 7), measurement(900, 5_000, 400, 9), measurement(20, 200, 20, 8)]
-    figures = figures_of(gguf(tmp_path, "q4_0", 1_000), rounds)
+    figures = figures_of(gguf(tmp_path, "q4_k_m", 1_000), rounds)
     assert (figures.load_ms, figures.ttft_ms, figures.itl_p50_ms) == (30, 200, 20)
     assert figures.prefill_tokens_per_s == 500  # of 1000, 20 and 500
     assert figures.decode_tokens_per_s == 50  # of 100, 2.5 and 50
     assert (figures.peak_rss_bytes, figures.base_rss_bytes, figures.file_bytes) == (9, 4, 1_000)
-    assert (figures.name, figures.engine, figures.threads) == ("gguf:q4_0", "llama_cpp", 2)
+    assert (figures.name, figures.engine, figures.threads) == ("gguf:q4_k_m", "llama_cpp", 2)
     assert [latency.ttft_ms for latency in figures.rounds] == [100, 5_000, 200]
 
 

@@ -37,7 +37,10 @@ def tolerance(runtime: LlamaCppRuntime) -> float:
     return 0.02 if runtime.info.quant == "f32" else 0.2
 
 
-def test_info_says_what_is_loaded(tiny_gguf: Callable[[str], Artifact], runtime: LlamaCppRuntime) -> None:
+def test_info_says_what_is_loaded(
+    tiny_gguf: Callable[[str], Artifact], runtime: LlamaCppRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGE_PHI_GGUF_ENGINE", "llama_cpp")
     artifact = tiny_gguf(runtime.info.quant)
     info = runtime.info
     assert (info.engine, info.vocab_size, info.context_length, info.threads) == ("llama_cpp", 380, 512, 1)

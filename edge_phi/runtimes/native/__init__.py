@@ -1,0 +1,166 @@
+"""edge-phi's own engine: C++ for one architecture, Phi, and weights of 4 or 8 bits, on the CPU.
+
+It exists for what typing asks of a model: a few new tokens at a time. Logits are the same bits for any chunking and any
+number of threads, so that what is computed ahead, or speculated, changes nothing. engine.h is its C interface.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib.util
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ... import gguf_model
+from ...cores import usable_cores
+from ...errors import Cancelled, EdgePhiError, InvalidCall, InvalidFile, MissingExtra
+from ...gguf_header import read_gguf_header
+from ...store import Artifact
+from .. import RuntimeInfo, check_extend, check_rewind
+from .library import CANCELLED, NO_MEMORY, OK, PORTABLE, kernels, load_library
+from .weights import geometry_of, open_weights
+
+__all__ = ["NativeRuntime", "is_suited", "kernels"]
+
+_POLL_S = 0.002  # how often a long call looks whether it is cancelled
+_SHORT_BYTES = 100e6  # weights times tokens: calls below take a few milliseconds, and nobody watches them
+_MAX_THREADS = 64
+
+
+def is_suited(artifact: Artifact) -> bool:
+    """Whether this engine is the one to load a GGUF file with here: it computes such a model, and computes it fast.
+
+    Raises:
+        InvalidCall: there is no such file.
+        InvalidFile: it is damaged.
+    """
+    header = read_gguf_header(artifact.path)
+    if header.architecture != gguf_model.ARCHITECTURE:
+        return False
+    try:
+        fast = kernels()[0] != PORTABLE or not importlib.util.find_spec("llama_cpp")
+        return fast and geometry_of(header) is not None
+    except MissingExtra:
+        return False
+
+
+class NativeRuntime:
+    """A Q4_0 or Q8_0 GGUF file of a Phi model in our own engine; the protocol is `edge_phi.runtimes.Runtime`."""
+
+    def __init__(self, artifact: Artifact, *, threads: int | None = None, kernels: str = "") -> None:
+        """Load `artifact`.
+
+        Args:
+            artifact: of format "gguf".
+            threads: computing threads; as many as the cores this process may use if None.
+            kernels: a name of `kernels()`; the fastest if empty.
+
+        Raises:
+            InvalidCall: no such file, or fewer than one thread.
+            InvalidFile: it is damaged, or not a Phi model of 4 or 8 bits.
+            MissingExtra: the engine was not built when edge-phi was installed.
+            EdgePhiError: there is not enough memory.
+        """
+        self._engine: int | None = None
+        self._watcher: threading.Thread | None = None
+        self._library = load_library()
+        threads = usable_cores() if threads is None else threads
+        if threads < 1:
+            raise InvalidCall(f"{threads} threads cannot compute: give 1 or more")
+        header = read_gguf_header(artifact.path)
+        geometry = geometry_of(header)
+        if geometry is None:
+            raise InvalidFile(
+                f"{artifact.path}: the native engine computes matrices of Q4_0 and Q8_0 in whole blocks: use llama.cpp"
+            )
+        self.info = RuntimeInfo(
+            engine="native",
+            quant=artifact.quant,
+            file_bytes=header.file_bytes,
+            vocab_size=geometry.vocabulary,
+            context_length=geometry.context,
+            threads=min(threads, _MAX_THREADS),
+        )
+        self.length = 0
+        self._weights: Any = open_weights(header, geometry)
+        data = self._weights.data
+        self._engine = self._library.phi_open(ctypes.byref(geometry), data.ctypes.data, data.size, kernels.encode())
+        if not self._engine:
+            self._weights = None
+            if kernels and kernels not in _kernels():
+                raise InvalidCall(f"no kernels {kernels!r} here: there are {', '.join(_kernels())}")
+            raise EdgePhiError(f"{artifact.path}: not enough memory for a cache of {geometry.context} tokens")
+
+    def extend(
+        self, tokens: Sequence[int], *, all_logits: bool = False, cancel: threading.Event | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Append `tokens` and return logits; see `Runtime.extend`. A call is cancelled within a few milliseconds."""
+        self._check_open()
+        check_extend(tokens, self.length, self.info)
+        ids = np.asarray(tokens, np.int32)
+        logits = np.empty((len(ids) if all_logits else 1, self.info.vocab_size), np.float32)
+        if cancel and cancel.is_set():
+            raise Cancelled("cancelled while reading the prompt")
+        with self._stopped_by(cancel if len(ids) * self._weights.data.size > _SHORT_BYTES else None) as flag:
+            status = self._library.phi_forward(
+                self._engine, ids.ctypes.data, len(ids), self.length, logits.ctypes.data, len(logits),
+                self.info.threads, flag,
+            )  # fmt: skip
+        if status == CANCELLED:
+            raise Cancelled("cancelled while reading the prompt")
+        if status == NO_MEMORY:
+            raise EdgePhiError(f"not enough memory for {self.info.threads} threads")
+        if status != OK:
+            raise EdgePhiError(f"the native engine failed with {status}")
+        self.length += len(ids)
+        return logits
+
+    def rewind(self, length: int) -> None:
+        """Forget all tokens past `length`; see `Runtime.rewind`."""
+        self._check_open()
+        check_rewind(length, self.length)
+        self.length = length
+
+    def close(self) -> None:
+        """Free the model and end its threads; a second call does nothing."""
+        if self._engine:
+            self._library.phi_close(self._engine)
+        if self._watcher is not None:
+            self._watcher.join()
+        self._engine = self._weights = self._watcher = None
+
+    def __del__(self) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _stopped_by(self, cancel: threading.Event | None) -> Iterator[Any]:
+        """A flag that `cancel` sets: the engine reads it before each piece of work, without the interpreter."""
+        if cancel is None:
+            yield None
+            return
+        flag, over = ctypes.c_int32(0), threading.Event()
+
+        def watch() -> None:
+            while not over.is_set():
+                if cancel.wait(_POLL_S):
+                    flag.value = 1
+                    return
+
+        self._watcher = threading.Thread(target=watch, name="native cancel", daemon=True)
+        self._watcher.start()
+        try:
+            yield ctypes.byref(flag)
+        finally:
+            over.set()
+
+    def _check_open(self) -> None:
+        if self._engine is None:
+            raise InvalidCall("this runtime is closed")
+
+
+_kernels = kernels  # the constructor has an argument of that name
