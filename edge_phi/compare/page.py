@@ -76,7 +76,7 @@ def _speed(comparison: Comparison) -> list[str]:
     tokens = bench.ttft_prompt.tokens
     return [
         bar_plot(
-            "Time to the first line", "ms, median, the dot the 95th percentile; less is better", first_lines,
+            "Time to the first line", "ms; bar: median, dot: 95th percentile", first_lines,
             baseline=bench.baseline,
         ),
         figure_plot(bench, "Decode speed", "tokens/s; more is better", "decode_tokens_per_s"),
@@ -107,12 +107,13 @@ def _quality(comparison: Comparison) -> list[str]:
     ]
     return [
         bar_plot(
-            "KL divergence from full precision", "nats, mean, the dot the 99th percentile; less is better",
+            "KL divergence from full precision", "nats; bar: mean, dot: 99th percentile",
             bars(lambda found: found.kl_mean, lambda found: found.kl_p99), baseline=baseline,
+            write=lambda kl: f"{kl:.3g}",
         ),
         bar_plot(
             "Another first choice than full precision", "% of tokens; less is better",
             bars(lambda found: 100 * (1 - found.top1)), baseline=baseline,
         ),
-        bar_plot("pass@1", "%, the dots the 95 % interval; more is better", passes, baseline=baseline),
+        bar_plot("pass@1", "%; dots: 95 % interval; more is better", passes, baseline=baseline),
     ]  # fmt: skip

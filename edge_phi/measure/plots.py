@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -18,8 +18,9 @@ _BAR = 16
 _DOT = 2.5
 
 # The geometry of points: a frame with its axes' words on the left and below, and room for names on the right.
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 440, 12, 252
-_HEIGHT = 296
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 440, 28, 258
+_HEIGHT = 302
+_TICKS = 6  # at most, on the axis below
 _NAME_HEIGHT = 15
 
 _STYLE = """
@@ -41,7 +42,8 @@ svg { display: block; width: 100%; height: auto; font: 13px system-ui, sans-seri
 svg text { fill: var(--ink); } svg .value { text-anchor: end; font-variant-numeric: tabular-nums; }
 svg .tick { text-anchor: middle; font-variant-numeric: tabular-nums; } svg .ratio { fill: var(--faint); }
 .bar { fill: var(--bar); } .bar.baseline { fill: var(--base); } .share { fill: var(--share); }
-.point { fill: var(--bar); } .lead-line, .axis { stroke: var(--line); fill: none; }
+.point { fill: var(--bar); } .axis { stroke: var(--line); fill: none; }
+.lead-line { stroke: var(--faint); stroke-width: .7; stroke-dasharray: 1 3; }
 .rule { stroke: var(--faint); stroke-dasharray: 3 4; } .dot { fill: var(--card); stroke: var(--ink); }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; font-size: .9rem; }
 th, td { text-align: right; padding: .4rem .6rem; border-bottom: 1px solid var(--line); white-space: nowrap; }
@@ -124,13 +126,23 @@ def card(title: str, lines: Sequence[str]) -> str:
     return f'<div class="card words"><h2>{escape(title)}</h2>{text}</div>\n'
 
 
-def bar_plot(title: str, unit: str, bars: Sequence[Bar], *, baseline: str | None) -> str:
-    """A bar for each form, with a dashed line where the baseline's ends; nothing if there are none."""
+def bar_plot(
+    title: str, unit: str, bars: Sequence[Bar], *, baseline: str | None, write: Callable[[float], str] = short
+) -> str:
+    """A bar for each form, with a dashed line where the baseline's ends; nothing if there are none.
+
+    Args:
+        title: of the plot.
+        unit: what the values are, and which are better.
+        bars: from the top down.
+        baseline: its name.
+        write: a value as text.
+    """
     if not bars:
         return ""
     most = max(max(bar.value, *bar.dots, 0) for bar in bars) or 1
     height = len(bars) * _ROW
-    rows = "".join(_bar(bar, place, most, bar.name == baseline) for place, bar in enumerate(bars))
+    rows = "".join(_bar(bar, place, most, bar.name == baseline, write(bar.value)) for place, bar in enumerate(bars))
     rule = "".join(
         f'<line class="rule" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height}"/>'
         for x in (_x(bar.value, most) for bar in bars if bar.name == baseline)
@@ -154,12 +166,13 @@ def point_plot(title: str, unit: str, points: Sequence[Point], *, x_title: str, 
     for power in range(low, high + 1):
         y = _BOTTOM - (_BOTTOM - _TOP) * (power - low) / (high - low)
         parts.append(f'<path class="axis" d="M{_LEFT} {y:.1f}H{_RIGHT}"/>')
-        parts.append(f'<text class="value ratio" x="{_LEFT - 6}" y="{y + 4.5:.1f}">{10.0**power:g}</text>')
-    for quarter in range(5):
-        x, value = _LEFT + (_RIGHT - _LEFT) * quarter / 4, most_x * quarter / 4
-        parts.append(f'<text class="tick ratio" x="{x:.1f}" y="{_BOTTOM + 17}">{short(value)}</text>')
-    parts.append(f'<text class="tick ratio" x="{(_LEFT + _RIGHT) / 2}" y="{_BOTTOM + 37}">{escape(x_title)}</text>')
-    parts.append(f'<text class="ratio" x="0" y="{_TOP - 1}">{escape(y_title)}</text>')
+        value = f"1e{power}" if power < -3 else f"{10.0**power:g}"
+        parts.append(f'<text class="value ratio" x="{_LEFT - 6}" y="{y + 4.5:.1f}">{value}</text>')
+    for at in _round_values(most_x):
+        x = _LEFT + (_RIGHT - _LEFT) * at / most_x
+        parts.append(f'<text class="tick ratio" x="{x:.1f}" y="{_BOTTOM + 17}">{at:g}</text>')
+    parts.append(f'<text class="tick ratio" x="{(_LEFT + _RIGHT) / 2}" y="{_BOTTOM + 38}">{escape(x_title)}</text>')
+    parts.append(f'<text class="ratio" x="0" y="12">{escape(y_title)}</text>')
     names = _spread([(point, *place(point)) for point in points])
     for point, x, y, name_y in names:
         name = escape(printable(point.name))
@@ -178,7 +191,7 @@ def _figure(title: str, unit: str, height: float, drawing: str) -> str:
     )
 
 
-def _bar(bar: Bar, place: int, most: float, is_baseline: bool) -> str:
+def _bar(bar: Bar, place: int, most: float, is_baseline: bool, value: str) -> str:
     middle = place * _ROW + _ROW / 2
     top, text_y = middle - _BAR / 2, middle + 4.5
     end, share_end = _x(bar.value, most), _x(min(bar.share, bar.value), most)
@@ -189,7 +202,7 @@ def _bar(bar: Bar, place: int, most: float, is_baseline: bool) -> str:
         f'<rect class="{kind}" x="{_BARS_FROM}" y="{top}" width="{end - _BARS_FROM:.1f}" height="{_BAR}" rx="3"/>',
         f'<rect class="share" x="{_BARS_FROM}" y="{top}" width="{share_end - _BARS_FROM:.1f}" height="{_BAR}" rx="3"/>',
         *(f'<circle class="dot" cx="{_x(dot, most):.1f}" cy="{middle}" r="{_DOT}"/>' for dot in bar.dots),
-        f'<text class="value" x="496" y="{text_y}">{short(bar.value)}</text>',
+        f'<text class="value" x="496" y="{text_y}">{value}</text>',
         f'<text class="value ratio" x="{_WIDTH}" y="{text_y}">{ratio}</text>',
     ]
     return f"<g>{''.join(parts)}</g>"
@@ -199,13 +212,21 @@ def _x(value: float, most: float) -> float:
     return _BARS_FROM + (_BARS_TO - _BARS_FROM) * value / most
 
 
+def _round_values(most: float) -> list[float]:
+    """From 0 to at most `most`, in steps of 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(most / _TICKS))
+    step = next(step * power for step in (1, 2, 5, 10, 20) if most / (step * power) < _TICKS)
+    return [step * number for number in range(int(most / step) + 1)]
+
+
 def _spread(points: Sequence[tuple[Point, float, float]]) -> list[tuple[Point, float, float, float]]:
-    """Each point's place and the height of its name, from the top down, no name on another."""
-    spread = []
-    free = float(_TOP)
-    for point, x, y in sorted(points, key=lambda one: (one[2], one[1])):
-        name_y = max(y, free)
-        spread.append((point, x, y, name_y))
-        free = name_y + _NAME_HEIGHT
-    over = max(0.0, free - _NAME_HEIGHT - _BOTTOM - 20)  # the last would leave the plot: all move up
-    return [(point, x, y, name_y - over) for point, x, y, name_y in spread]
+    """Each point's place and the height of its name, from the top down, no name on another or below the frame."""
+    ordered = sorted(points, key=lambda one: (one[2], one[1]))
+    heights = [y for _, _, y in ordered]
+    for lower in range(1, len(heights)):
+        heights[lower] = max(heights[lower], heights[lower - 1] + _NAME_HEIGHT)
+    limit = float(_BOTTOM)
+    for place in reversed(range(len(heights))):
+        heights[place] = min(heights[place], limit)
+        limit = heights[place] - _NAME_HEIGHT
+    return [(point, x, y, height) for (point, x, y), height in zip(ordered, heights, strict=True)]

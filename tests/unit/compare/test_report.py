@@ -134,7 +134,7 @@ def test_the_page_needs_nothing_else_and_shows_every_plot(comparison: Comparison
     assert "prefers-color-scheme: dark" in text
     assert page.tags.count("svg") == 11
     # KL 0.0123 on an axis from 1e-6 to 0.1: 4.09 of 5 powers of ten up.
-    heights = {round(252 - 240 * 4.0899 / 5)}
+    heights = {round(258 - 230 * 4.0899 / 5)}
     assert heights <= {round(float(value)) for name, value in page.attributes if name == "cy"}
     assert "pick onnx:int4" in page.words and page.words.count("pick onnx:int4") == 1
 
