@@ -22,6 +22,8 @@ from edge_phi.checkpoint import Checkpoint
 from edge_phi.errors import EdgePhiError
 
 from .calibration import Calibration
+from .compensate import Rounded, compensate
+from .grids import GRIDS, int4_blocks
 from .onnx_graph import FUSED, Graph, groups
 from .walk import Product, Statistics, products, walk
 
@@ -143,7 +145,7 @@ class BlockWeights:
         if calibration is None:
             for product in products(checkpoint.config):
                 weights = np.concatenate([checkpoint.tensor(tensor) for tensor in product.tensors])
-                self._keep(product, blocks.quantize(weights, self._bits_of(product)))
+                self._keep(product, _quantize(weights, self._bits_of(product)))
         else:
             walk(checkpoint, calibration.tokens, self._visit)
 
@@ -177,8 +179,20 @@ class BlockWeights:
     def _bits_of(self, product: Product) -> int:
         return 8 if product.name in _EIGHT_BITS else self._bits
 
-    def _visit(self, product: Product, weights: Matrix, statistics: Statistics) -> None:
-        self._keep(product, blocks.quantize(weights, self._bits_of(product)))
+    def _visit(self, product: Product, weights: Matrix, statistics: Statistics) -> Rounded:
+        """Round a product so that those before it are made up for, and show what has become of it."""
+        if self._bits_of(product) == 4:
+            rounded = compensate(weights, statistics, GRIDS["int4"])
+            kept = int4_blocks(rounded.packed)
+        else:  # nothing to make up for, but the head's bias can take what the layers before it are off on average
+            kept = _quantize(weights, 8)
+            values = blocks.dequantize(kept)
+            shift = weights @ statistics.exact_mean - values @ statistics.mean if product.biases else None
+            rounded = Rounded(kept.codes, values, shift)
+        if rounded.bias_shift is not None:
+            self._shifts[product.name] = rounded.bias_shift
+        self._keep(product, kept)
+        return rounded
 
     def _keep(self, product: Product, rounded: blocks.Blocks) -> None:
         """Write a product's blocks, or hold them until those they will be computed with are there."""
@@ -203,6 +217,16 @@ class BlockWeights:
     def _blocks(self, graph: Graph, key: str) -> tuple[str, str]:
         codes, stored = (self._file.stored(graph, f"{key}.{part}") for part in ("codes", "scales.float16"))
         return codes, graph.node("Cast", [stored], f"{key}.scales", to=TensorProto.FLOAT)
+
+
+def _quantize(weights: Matrix, bits: int) -> blocks.Blocks:
+    """Each weight by itself; weights that lie on the 4-bit grid, as training for it leaves them, stay what they are."""
+    grid = GRIDS["int4"]
+    if bits == 8 and grid.exact(weights[:1]) is not None and (found := grid.exact(weights)) is not None:
+        scales, codes = found
+        wide = codes.reshape(len(codes), -1, blocks.BLOCK) + 128
+        return blocks.Blocks(8, wide.astype(np.uint8), scales.astype(np.float16))
+    return blocks.quantize(weights, bits)
 
 
 def _key(group: Sequence[Product]) -> str:

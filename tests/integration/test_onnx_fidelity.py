@@ -99,6 +99,20 @@ def test_blocks_are_the_model_with_rounded_weights(
     assert (full.argmax(-1) == ours.argmax(-1)).mean() > agreement
 
 
+def test_calibrated_rounding_stays_closer_to_full_precision(
+    tiny_checkpoint: Path, tiny_onnx: Callable[[str], Artifact], tokens: list[int], tmp_path: Path
+) -> None:
+    from edge_phi.convert.calibration import Calibration
+    from edge_phi.convert.onnx import export_onnx
+
+    text = np.random.default_rng(5).integers(0, 380, (16, 256), np.int32)
+    export_onnx(tiny_checkpoint, "int4", tmp_path / "out", calibration=Calibration(text, "random", ""))
+    full = torch_logits(published_model(tiny_checkpoint), tokens)
+    plain = divergence(full, onnx_logits(tiny_onnx("int4"), tokens))
+    calibrated = divergence(full, onnx_logits(Artifact("", "onnx", "int4", tmp_path / "out", tmp_path / "out"), tokens))
+    assert calibrated < 0.6 * plain
+
+
 @pytest.mark.filterwarnings("ignore")  # of the exporter's tracing
 def test_optimum_runs_our_graph_as_it_runs_its_own(
     tiny_checkpoint: Path, tiny_onnx: Callable[[str], Artifact], tokens: list[int]

@@ -7,13 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import write_tiny_checkpoint
+from safetensors.numpy import load_file, save_file
 
+from edge_phi import blocks
 from edge_phi.atomic import write_bytes
 from edge_phi.checkpoint import open_checkpoint, read_config
 from edge_phi.errors import EdgePhiError, InvalidCall, InvalidFile
 
 onnx = pytest.importorskip("onnx", reason="the onnx package, of the extra 'convert', is not installed")
+from edge_phi.convert.calibration import Calibration  # noqa: E402
 from edge_phi.convert.onnx import export_onnx  # noqa: E402
+
+CALIBRATION = Calibration(np.random.default_rng(3).integers(0, 380, (8, 128), np.int32), "random", "")
 
 
 @pytest.fixture
@@ -90,6 +95,55 @@ def test_weights_take_the_bits_they_are_said_to(checkpoint: Path, tmp_path: Path
     table = config.vocab_size * config.hidden_size  # embedding and output head: 8 bits or more
     data = next((tmp_path / "out").rglob("*_data")).stat().st_size
     assert data < ((config.parameters - 2 * table) * bits + 2 * table * max(bits, 8.5)) / 8 * 1.05
+
+
+def stored_matrices(folder: Path) -> dict[str, np.ndarray]:
+    """What each group of products, and the embedding, stands for: float32 [rows, width], by its name in the graph."""
+    graph = onnx.load(folder / "onnx" / "model_q4.onnx").graph
+    arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    matrices = {}
+    for name, codes in arrays.items():
+        if name.endswith(".codes"):
+            scales = arrays[name.replace(".codes", ".scales.float16")]
+            codes = codes.reshape(*scales.shape, -1)
+            matrices[name.removesuffix(".codes")] = blocks.dequantize(blocks.Blocks(codes.shape[2] // 4, codes, scales))
+    return matrices
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_weights_that_were_trained_to_the_grid_stay_what_they_are(tmp_path: Path, calibrated: bool) -> None:
+    """The grid of llama.cpp's Q4_0: codes from -8 to 7, the scale in float16, an eighth of a block's extreme."""
+    folder = write_tiny_checkpoint(tmp_path / "trained", dtype="F32")
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    for name, values in weights.items():
+        if values.ndim == 2:
+            x = values.reshape(-1, 32)
+            extreme = np.take_along_axis(x, np.abs(x).argmax(axis=1)[:, None], axis=1)
+            scale = (extreme / -8).astype(np.float16).astype(np.float32)
+            weights[name] = (np.clip(np.rint(x / scale), -8, 7) * scale).reshape(values.shape)
+    save_file(weights, path)
+    export_onnx(folder, "int4", tmp_path / "out", calibration=CALIBRATION if calibrated else None)
+    found = stored_matrices(tmp_path / "out")
+    layer = "model.layers.0."
+    inputs = np.concatenate(
+        [weights[f"{layer}{name}.weight"] for name in (*(f"self_attn.{part}_proj" for part in "qkv"), "mlp.fc1")]
+    )
+    outputs = np.concatenate([weights[f"{layer}{name}.weight"] for name in ("self_attn.dense", "mlp.fc2")], axis=1)
+    np.testing.assert_array_equal(found["layers.0.qkv+layers.0.fc1"], inputs)
+    np.testing.assert_array_equal(found["layers.0.dense+layers.0.fc2"], outputs)
+    np.testing.assert_array_equal(found["head"], weights["lm_head.weight"])
+    np.testing.assert_array_equal(found["model.embed_tokens.weight"], weights["model.embed_tokens.weight"])
+
+
+def test_calibration_is_for_int4(checkpoint: Path, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        export_onnx(checkpoint, "int4", tmp_path / name, calibration=CALIBRATION)
+    assert contents(tmp_path / "first") == contents(tmp_path / "second")
+    export_onnx(checkpoint, "int4", tmp_path / "plain")
+    assert contents(tmp_path / "first") != contents(tmp_path / "plain")
+    with pytest.raises(InvalidCall, match="int8 takes no calibration"):
+        export_onnx(checkpoint, "int8", tmp_path / "out", calibration=CALIBRATION)
 
 
 def test_a_weight_that_half_precision_cannot_hold_is_named(checkpoint: Path, tmp_path: Path) -> None:
