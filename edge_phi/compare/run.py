@@ -32,7 +32,7 @@ from .fidelity_process import fidelity_from_json, fidelity_of
 from .forms import Comparison, Form, HeldOut, Passes, first_line_of
 from .passes import Evaluation, passes_of
 
-# 6,132 positions: a mean KL divergence repeats within a few hundredths of itself on other windows of the same text.
+# 6,132 positions. On four sets of as many, phi-1-nano's int4 had a mean KL divergence of 0.0058 to 0.0063.
 _WINDOWS = 12
 _WINDOW_TOKENS = 512
 
