@@ -32,7 +32,7 @@ from .walk import Statistics
 _DAMPING = 0.01
 _TOWARDS_EXACT = 0.5
 _REFITS = 2
-_ROWS = 256  # at once: what a part's options need stays in the cache
+_ROWS = 1024  # at once: enough to hide what numpy costs per call, few enough for the cache
 
 
 @dataclass(frozen=True)
@@ -189,17 +189,21 @@ class _Part:
         aim = np.tile(self._aim.T, options)  # [part, options * rows]
         scale, offset = scales.ravel(), offsets.ravel()
         by = np.where(scale == 0, np.float32(0), np.float32(1) / np.where(scale == 0, np.float32(1), scale))
-        errors, codes = np.empty_like(aim), np.empty_like(aim)
-        total = np.zeros(options * rows, np.float32)
+        errors, codes, left = np.empty_like(aim), np.empty_like(aim), np.empty_like(aim)
+        wanted, value = np.empty_like(scale), np.empty_like(scale)
         for column in range(size):
-            wanted = aim[column]
-            if column:
-                wanted = wanted + self._feedback[:column, column] @ errors[:column]
-            codes[column] = self._grid.round((wanted - offset) * by)
-            value = scale * codes[column] + offset
-            errors[column] = aim[column] - value
-            left = (wanted - value) * self._diagonal[column]
-            total += left * left
+            np.matmul(self._feedback[:column, column], errors[:column], out=wanted)
+            wanted += aim[column]
+            np.subtract(wanted, offset, out=value) if self._grid.affine else np.copyto(value, wanted)
+            value *= by
+            codes[column] = self._grid.round(value)
+            np.multiply(codes[column], scale, out=value)
+            if self._grid.affine:
+                value += offset
+            np.subtract(aim[column], value, out=errors[column])
+            np.subtract(wanted, value, out=left[column])
+        left *= self._diagonal[:, None]
+        total = np.einsum("kr,kr->r", left, left)
         totals = total.reshape(options, rows)
         best = totals.argmin(axis=0)
         each = np.arange(rows)

@@ -9,6 +9,7 @@ Layouts are those of ggml (block_q4_0 and so on in ggml-common.h), and of MatMul
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -184,7 +185,7 @@ class ScaleAndMinimum:
 
     def round(self, x: Array) -> Array:
         """See `Grid`."""
-        return np.clip(np.rint(x), 0, self.highest)
+        return _whole(x, 0, self.highest)
 
     def shared(self, weights: Array, metric: Array) -> Array:
         """The two float16 numbers, [rows, 2]."""
@@ -285,12 +286,21 @@ def _fit(w: Array, metric: Array, codes: tuple[int, ...], ranges: tuple[float, .
 
 def _round(x: Array, codes: tuple[int, ...]) -> Array:
     lowest, highest = codes[0], codes[-1]
-    whole = np.clip(np.rint(x), lowest, highest)
+    whole = _whole(x, lowest, highest)
     if highest - lowest + 1 == len(codes):
         return whole
     return _nearest_codes(codes)[whole.astype(np.intp) - lowest]
 
 
+def _whole(x: Array, lowest: int, highest: int) -> Array:
+    """As np.clip, without what that costs on short arrays."""
+    whole: Array = np.rint(x)
+    np.maximum(whole, np.float32(lowest), out=whole)
+    np.minimum(whole, np.float32(highest), out=whole)
+    return whole
+
+
+@functools.cache
 def _nearest_codes(codes: tuple[int, ...]) -> Array:
     """For each whole number from the first code to the last the nearest code."""
     numbers = np.arange(codes[0], codes[-1] + 1)
@@ -299,6 +309,8 @@ def _nearest_codes(codes: tuple[int, ...]) -> Array:
 
 
 def _index(codes: Array, known: tuple[int, ...]) -> Bytes:
+    if known[-1] - known[0] + 1 == len(known):
+        return np.asarray(codes - np.float32(known[0]), np.uint8)
     return np.searchsorted(np.array(known), codes).astype(np.uint8)
 
 

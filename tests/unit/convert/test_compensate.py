@@ -108,6 +108,7 @@ def test_the_target_moves_towards_what_the_exact_model_gives():
 
 
 def test_bytes_do_not_depend_on_threads_nor_on_the_rows_beside(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "_ROWS", 128)
     weights, statistics = problem(rows=300)
     done = compensate(weights, statistics, GRIDS["Q4_K"])
     monkeypatch.setattr(module, "usable_cores", lambda: 1)
