@@ -49,6 +49,7 @@ class Form:
     fidelity: Fidelity | None
     passes: Passes | None
     measured: str  # when the oldest of its figures was measured: UTC, as in "2026-11-21T19:40:03Z"
+    busy: bool  # some of its times were taken while the machine had other things to do
 
     @property
     def name(self) -> str:

@@ -141,13 +141,14 @@ def _run(
     estimate = result.score.pass_at_k.get(1)
     if estimate is None:
         raise EdgePhiError(f"{benchmark.name} {artifact.name}: not one problem could be judged: see 'edge-phi doctor'")
+    bound = result.score.bound  # none or all solved, where resampling finds no spread
     return place, Passes(
         benchmark=benchmark.name,
         problems=result.score.problems,
         solved=result.score.solved,
         pass_at_1=estimate.value,
-        low=estimate.low,
-        high=estimate.high,
+        low=estimate.low if bound is None or not result.score.solved else 1 - bound,
+        high=estimate.high if bound is None or result.score.solved else bound,
         gained=None,
         lost=None,
         p_value=None,

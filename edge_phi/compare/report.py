@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from rich import box
 from rich.console import Console
@@ -100,7 +100,13 @@ def notes(comparison: Comparison) -> list[str]:
     days = sorted(form.measured for form in comparison.forms)
     if days and days[0][:10] != days[-1][:10]:
         lines.append(f"Measured between {days[0][:10]} and {days[-1][:10]}: --fresh measures all at once.")
-    lines += machine_notes(bench)
+    if busy := [form.name for form in comparison.forms if form.busy]:
+        lines.append(
+            f"This machine was busy with something else while {', '.join(busy)} were timed: compare again with --fresh "
+            "when it is idle."
+        )
+    now_idle = replace(bench.machine, load_average=None)  # what it does now says nothing of what was timed before
+    lines += machine_notes(replace(bench, machine=now_idle))
     lines += [f"failed {one.name}: {one.reason}" for one in comparison.failed]
     return [printable(line) for line in [*lines, *pick_lines(comparison)]]
 

@@ -123,6 +123,7 @@ def run_comparison(
             fidelity=faithful.get(figures.name),
             passes=passes.get(figures.name),
             measured=min(dates[figures.name]),
+            busy=figures.name in timed.busy,
         )
         for figures in bench.artifacts
     )
@@ -136,10 +137,12 @@ class _Timed:
 
     def __init__(self, cache: Cache, measure: Measure) -> None:
         self._cache, self._measure = cache, measure
-        self._machine = _identity(this_machine())
+        machine = this_machine()
+        self._machine, self._busy = _identity(machine), machine.busy
         self._rounds: Counter[Artifact] = Counter()
         self.first_lines: dict[str, list[tuple[float | None, ...]]] = defaultdict(list)
         self.dates: dict[str, list[str]] = defaultdict(list)
+        self.busy: set[str] = set()  # forms of which a round was timed while the machine had other things to do
 
     def __call__(self, job: Job) -> Measurement:
         self._rounds[job.artifact] += 1
@@ -154,7 +157,9 @@ class _Timed:
         found = _measurement(kept.result) if kept else None
         if kept is None or found is None:
             found = self._measure(job)
-            kept = self._cache.put("timing", key, asdict(found))
+            kept = self._cache.put("timing", key, {"measurement": asdict(found), "busy": self._busy})
+        if kept.result["busy"]:
+            self.busy.add(job.artifact.name)
         self.first_lines[job.artifact.name].append(found.first_lines_ms)
         self.dates[job.artifact.name].append(kept.measured)
         return found
@@ -218,7 +223,7 @@ def _identity(machine: Machine) -> dict[str, Any]:
 
 def _measurement(found: Any) -> Measurement | None:
     try:
-        return measurement_from_json(found)
+        return measurement_from_json(found["measurement"])
     except (ValueError, KeyError, TypeError):
         return None  # of a version that measured something else
 

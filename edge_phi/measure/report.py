@@ -73,7 +73,7 @@ def machine_notes(report: Report) -> list[str]:
     memory = f", {machine.memory_bytes / 1e9:.0f} GB" if machine.memory_bytes else ""
     threads = sorted({figures.threads for figures in report.artifacts})
     prompts = ", ".join(str(prompt.tokens) for prompt in report.prompts)
-    versions = sorted({figures.engine_version for figures in report.artifacts})
+    versions = sorted({figures.engine_version for figures in report.artifacts} - {f"edge-phi {machine.edge_phi}"})
     bases = [figures.base_rss_bytes for figures in report.artifacts if figures.base_rss_bytes]
     lines = [
         f"{machine.cpu}, {machine.cores} cores usable ({', '.join(machine.instruction_sets) or 'no named extensions'})"

@@ -70,6 +70,7 @@ def test_two_forms_in_all_figures(model: Model, tmp_path: Path, evaluation_data:
     for form in (full, int4):
         assert form.passes is not None and form.passes.problems == 2 and form.passes.solved == 0  # it is random
         assert (form.passes.gained, form.passes.lost, form.passes.p_value) == ([], [], 1.0)
+        assert (form.passes.low, form.passes.high) == (0.0, pytest.approx(1 - 0.05**0.5))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="kills as Linux does, and finds child processes in /proc")

@@ -21,7 +21,7 @@ def form(name: str, *, wait: float | None = 50.0, kl: float = 0.01, megabytes: f
     )  # fmt: skip
     line = None if wait is None else FirstLine(wait, 2 * wait, 21, 16)
     passes = Passes("humaneval", 10, 5, 0.5, 0.2, 0.8, ("HumanEval/1",), (), 1.0, ())
-    return Form(figures, line, Fidelity(70.0, 69.0, kl, 5 * kl, 0.95, 6132), passes, "2026-11-21T12:00:00Z")
+    return Form(figures, line, Fidelity(70.0, 69.0, kl, 5 * kl, 0.95, 6132), passes, "2026-11-21T12:00:00Z", False)
 
 
 FORM = form("onnx:int4", wait=50.0, kl=0.01)

@@ -30,7 +30,12 @@ def form(name: str, wait: float, kl: float, *, lost: tuple[str, ...] = (), day: 
     passes = Passes("humaneval", 20, 5, 0.25, 0.1, 0.45, ("HumanEval/3",), lost, 0.625, ())
     measured = f"2026-11-{day}T12:00:00Z"
     return Form(
-        figures, FirstLine(wait, 2 * wait, 21, 16), Fidelity(70.5, 69.0, kl, 5 * kl, 0.945, 6132), passes, measured
+        figures,
+        FirstLine(wait, 2 * wait, 21, 16),
+        Fidelity(70.5, 69.0, kl, 5 * kl, 0.945, 6132),
+        passes,
+        measured,
+        False,
     )
 
 
@@ -83,6 +88,14 @@ def test_the_table_has_every_figure_of_a_form(comparison: Comparison) -> None:
 def test_figures_of_several_days_are_said_to_be(comparison: Comparison) -> None:
     older = replace(comparison, forms=(comparison.forms[0], form("onnx:int4", 50.0, 0.0123, day="03")))
     assert "Measured between 2026-11-03 and 2026-11-21" in printed(older)
+
+
+def test_times_of_a_busy_machine_are_said_to_be(comparison: Comparison) -> None:
+    now = replace(comparison.bench.machine, load_average=9.0)
+    one = replace(comparison, bench=replace(comparison.bench, machine=now))
+    assert "busy" not in printed(one)  # what was timed was timed before
+    one = replace(comparison, forms=(comparison.forms[0], replace(comparison.forms[1], busy=True)))
+    assert "busy with something else while onnx:int4 were timed" in printed(one)
 
 
 @pytest.mark.parametrize("width", [80, 100, 160])

@@ -173,3 +173,13 @@ def test_a_form_that_fails_keeps_what_it_has(compare: Callable[..., Comparison],
     ]
     tried_again = Engines()
     assert not compare(tried_again).failed and tried_again.fidelities == ["gguf:q4_0 torch:float32"]
+
+
+def test_a_busy_machine_is_remembered_with_its_times(
+    compare: Callable[..., Comparison], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.getloadavg", lambda: (99.0, 99.0, 99.0), raising=False)
+    compare(Engines())
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0), raising=False)
+    assert all(form.busy for form in compare(Engines()).forms)
+    assert not any(form.busy for form in compare(Engines(), fresh=True).forms)
