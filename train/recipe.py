@@ -49,7 +49,8 @@ class Recipe:
     seed: int = 0
     start_from: str = ""  # checkpoint folder, or model of this machine, of the same geometry to begin with
     quantize: str = ""  # "q4_0": compute with weights rounded as a Q4_0 file holds them, see quantize_aware.py
-    distill: float = 0.0  # share of the loss that is the KL divergence from start_from's predictions; the rest is text
+    distill: float = 0.0  # share of the loss that is the KL divergence from a teacher's predictions; the rest is text
+    teacher: str = ""  # checkpoint folder, or model of this machine, with this tokenizer; start_from if not given
     grow_from: str = ""  # checkpoint folder of a smaller member of the family to begin with, see grow.py
     optimizer: str = "adamw"
     beta1: float = 0.9
@@ -110,6 +111,8 @@ def load_recipe(name: str, overrides: dict[str, str] | None = None) -> Recipe:
     try:
         if raw.get("start_from") and not raw.get("grow_from"):
             raw["start_from"] = str(_folder_of(str(raw["start_from"])))
+            if raw.get("teacher"):
+                raw["teacher"] = str(_folder_of(str(raw["teacher"])))
             if "model" not in raw:
                 raw["model"] = _model_of(Path(raw["start_from"]))
         return _validated(_build(raw))
@@ -256,8 +259,8 @@ def _validated(recipe: Recipe) -> Recipe:
         raise InvalidCall(f"quantize is {recipe.quantize!r}: {_nearest(recipe.quantize, ['q4_0'])}")
     if not 0 <= recipe.distill <= 1:
         raise InvalidCall(f"distill is {recipe.distill}: it is a share of the loss, from 0 to 1")
-    if recipe.distill and not recipe.start_from:
-        raise InvalidCall("distill learns from the checkpoint that start_from names: give --start-from=FOLDER")
+    if recipe.distill and not (recipe.teacher or recipe.start_from):
+        raise InvalidCall("distill learns from a checkpoint: give --teacher=CHECKPOINT")
     context = recipe.model.get("max_position_embeddings", 2048)
     if recipe.length > context:
         raise InvalidCall(f"length is {recipe.length}: the model's context is {context}")

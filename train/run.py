@@ -79,7 +79,7 @@ def run(
         if recipe.compile and place.device.type == "cpu" and not (shutil.which("g++") or shutil.which("clang++")):
             raise InvalidCall("compile=true needs g++ or clang++ on a CPU: install one, or leave it off")
         initial = None if has_state(folder / STATE_FOLDER) else _initial(recipe, config, data, say)
-        teacher = Teacher(load_checkpoint(Path(recipe.start_from)), recipe.distill, place) if recipe.distill else None
+        teacher = _teacher(recipe, data, place) if recipe.distill else None
         say(f"{config.parameters / 1e6:,.1f} M parameters; {_where(place, config)}")
 
         began = time.time()
@@ -183,11 +183,7 @@ def _initial(recipe: Recipe, config: PhiConfig, data: Shards, say: Callable[[str
     if not (recipe.start_from or recipe.grow_from):
         return None
     folder = Path(recipe.start_from or recipe.grow_from)
-    if read_tokenizer(folder / TOKENIZER_FILE).get_vocab() != data.tokenizer.get_vocab():
-        raise InvalidCall(
-            f"{folder}: its tokenizer is not the one that the tokens were made with: pack the text again with "
-            f"--tokenizer {folder / TOKENIZER_FILE}"
-        )
+    _check_tokenizer(folder, data)
     say(f"{'starting from' if recipe.start_from else 'growing'} {folder}")
     for note in open_checkpoint(folder).notes:
         say(note)
@@ -201,6 +197,20 @@ def _initial(recipe: Recipe, config: PhiConfig, data: Shards, say: Callable[[str
                 "of this geometry, or grow_from for a smaller one"
             )
     return weights
+
+
+def _teacher(recipe: Recipe, data: Shards, place: Place) -> Teacher:
+    folder = Path(recipe.teacher or recipe.start_from)
+    _check_tokenizer(folder, data)
+    return Teacher(load_checkpoint(folder), recipe.distill, place)
+
+
+def _check_tokenizer(folder: Path, data: Shards) -> None:
+    if read_tokenizer(folder / TOKENIZER_FILE).get_vocab() != data.tokenizer.get_vocab():
+        raise InvalidCall(
+            f"{folder}: its tokenizer is not the one that the tokens were made with: pack the text again with "
+            f"--tokenizer {folder / TOKENIZER_FILE}"
+        )
 
 
 def _check_division(recipe: Recipe, place: Place) -> None:
@@ -267,7 +277,8 @@ def _tensorboard(recipe: Recipe, folder: Path, place: Place) -> Iterator[Callabl
 def _lineage(recipe: Recipe, data: Shards, row: dict[str, Any], began: float, place: Place) -> dict[str, Any]:
     lineage = {
         "made_by": f"edge-phi {__version__}",
-        "recipe": asdict(recipe) | {key: Path(getattr(recipe, key)).name for key in ("start_from", "grow_from")},
+        "recipe": asdict(recipe)
+        | {key: Path(getattr(recipe, key)).name for key in ("start_from", "grow_from", "teacher")},
         "data": data.manifest,
         "result": {key: row[key] for key in ("step", "tokens", "loss", "validation_loss")},
         "versions": {"python": platform.python_version(), "torch": torch.__version__.partition("+")[0]},
@@ -279,10 +290,10 @@ def _lineage(recipe: Recipe, data: Shards, row: dict[str, Any], began: float, pl
         },
         "hours": round((time.time() - began) / 3600, 3),
     }
-    source = recipe.start_from or recipe.grow_from
-    if source:
-        files = {file: sha256_of(Path(source) / file) for file in weights_files(Path(source))}
-        lineage["started_from"] = {"checkpoint": Path(source).name, "files": files}
+    for key, source in (("started_from", recipe.start_from or recipe.grow_from), ("teacher", recipe.teacher)):
+        if source:
+            files = {file: sha256_of(Path(source) / file) for file in weights_files(Path(source))}
+            lineage[key] = {"checkpoint": Path(source).name, "files": files}
     return lineage
 
 

@@ -101,3 +101,13 @@ def test_a_state_of_two_processes_is_read_by_one_and_by_four(shards: Path, tmp_p
         assert len(rest["losses"]) == 10
         assert begun["losses"] + rest["losses"] == pytest.approx(unbroken["losses"], rel=2e-4)
         assert rest["norms"] == pytest.approx(unbroken["norms"], rel=2e-3)
+
+
+def test_two_processes_round_what_one_rounds(shards: Path, tmp_path: Path) -> None:
+    alone, together = (
+        start(shards, tmp_path / str(processes), processes, optimizer="adamw", steps=10, quantize="q4_0")
+        for processes in (1, 2)
+    )
+    assert together["kinds"] == ["DTensor"]
+    assert together["losses"] == pytest.approx(alone["losses"], rel=1e-3)  # a code may flip by another order of sums
+    assert together["norms"] == pytest.approx(alone["norms"], rel=1e-3)

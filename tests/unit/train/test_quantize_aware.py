@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +22,8 @@ from edge_phi.blocks import dequantize, quantize  # noqa: E402
 from edge_phi.checkpoint import open_checkpoint  # noqa: E402
 from edge_phi.errors import InvalidCall  # noqa: E402
 from edge_phi.train.data.shards import read_shards  # noqa: E402
-from edge_phi.train.distill import Lesson, distillation_loss  # noqa: E402
+from edge_phi.train.distill import Lesson, Teacher, distillation_loss  # noqa: E402
+from edge_phi.train.distributed import Place  # noqa: E402
 from edge_phi.train.loop import StepMetrics, read_metrics, train  # noqa: E402
 from edge_phi.train.model import Phi  # noqa: E402
 from edge_phi.train.quantize_aware import StraightThrough, make_quantize_aware, round_to_grid  # noqa: E402
@@ -145,6 +148,21 @@ def test_the_loss_and_its_gradients_are_those_of_their_definition(share: float) 
         torch.testing.assert_close(distillation_loss(hidden, weight, bias, targets, lesson), computed[0])
 
 
+def test_compiled_it_is_the_same(finetuned: Finetuned) -> None:
+    models = [load_checkpoint(finetuned.full) for _ in range(3)]
+    for model in models[1:]:
+        make_quantize_aware(model)
+    models[2].compile_by_layer(backend="aot_eager")  # traces as the compiler does, and then computes as PyTorch does
+    rows = torch.randint(0, 300, (2, 33), generator=torch.Generator().manual_seed(0))
+    lesson = Teacher(models[0], 0.7, Place(torch.device("cpu"))).lesson(rows[:, :-1])
+    losses = [model(rows[:, :-1], rows[:, 1:], lesson) for model in models[1:]]
+    for loss in losses:
+        loss.backward()
+    torch.testing.assert_close(*losses)
+    for eager, compiled in zip(models[1].parameters(), models[2].parameters(), strict=True):
+        torch.testing.assert_close(eager.grad, compiled.grad)
+
+
 def test_what_quantization_changed_is_learnt_away(finetuned: Finetuned) -> None:
     tokens = np.concatenate(read_shards(finetuned.shards).validation.parts)[:1024].astype(np.int64)
     sample = torch.from_numpy(tokens).view(-1, 32)
@@ -203,6 +221,21 @@ def test_a_stopped_run_goes_on_from_unrounded_weights(finetuned: Finetuned, tmp_
     assert all(np.array_equal(resumed[name], weights) for name, weights in matrices(finetuned.quantized).items())
 
 
+def test_a_second_run_goes_on_with_the_first_teacher(finetuned: Finetuned, tmp_path: Path) -> None:
+    settings = dataclasses.replace(
+        finetuned.settings, start_from=str(finetuned.quantized), teacher=str(finetuned.full), steps=3
+    )
+    again = run(settings, tmp_path / "again", finetuned.shards, on_step=nothing, say=nothing)
+    begun, ended = (read_metrics(folder)[0]["loss"] for folder in (finetuned.folder, tmp_path / "again"))
+    assert 0 < ended < 0.5 * begun  # of their first batches; it would be 0 if it were its own teacher
+    assert again
+    lineage = json.loads((again / "lineage.json").read_text(encoding="utf-8"))
+    digest = hashlib.sha256((finetuned.full / "model.safetensors").read_bytes()).hexdigest()
+    assert lineage["teacher"] == {"checkpoint": "checkpoint", "files": {"model.safetensors": digest}}
+    assert lineage["started_from"]["files"] != lineage["teacher"]["files"]
+    assert str(tmp_path.parent) not in json.dumps(lineage)  # names no machine's folders
+
+
 def test_the_recipe_takes_its_geometry_from_any_checkpoint(finetuned: Finetuned) -> None:
     settings = load_recipe("quantize-aware", {"start-from": str(finetuned.full), "length": "32"})
     assert (settings.quantize, settings.distill) == ("q4_0", 1.0)
@@ -224,6 +257,11 @@ def test_what_cannot_be_done_is_said_in_one_line(overrides: dict[str, str], says
     with pytest.raises(InvalidCall) as caught:
         load_recipe("quantize-aware", overrides)
     assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_teacher_has_to_be_named() -> None:
+    with pytest.raises(InvalidCall, match="distill learns from a checkpoint: give --teacher=CHECKPOINT"):
+        load_recipe("phi-1-nano", {"distill": "1"})
 
 
 def test_a_width_that_q4_0_cannot_cut_is_refused(tmp_path: Path) -> None:
