@@ -22,10 +22,11 @@ from edge_phi.errors import InvalidCall, InvalidFile
 from edge_phi.gguf_model import tensor_shapes
 
 from . import ggml
+from .arithmetic import attention, gelu, layer_norm, load, rotary_angles
 from .calibration import Calibration
 from .gguf_tensors import aligned, sources_of
 from .mixture import fitting
-from .walk import _attention, _gelu, _load, _norm, _rotation
+from .walk import products
 
 Array = npt.NDArray[np.float32]
 
@@ -155,7 +156,7 @@ def _probe(checkpoint: Checkpoint, calibration: Calibration) -> dict[str, _Probe
             name, rounded = round_(layer.sources[kind], layer.weights[kind], inputs)
             changed[name] = layer.run(exact, {**layer.weights, kind: rounded})
         exact = layer.run(exact, layer.weights)
-    norm = _norm(checkpoint, "model.final_layernorm")
+    norm = layer_norm(checkpoint, "model.final_layernorm")
     exact, weights, bias = norm(exact), checkpoint.tensor("lm_head.weight"), checkpoint.tensor("lm_head.bias")
     divergences = {
         name: _divergence(exact @ weights.T + bias, norm(hidden) @ weights.T + bias) for name, hidden in changed.items()
@@ -171,21 +172,17 @@ class _Layer:
     """One layer of the model in memory."""
 
     def __init__(self, checkpoint: Checkpoint, number: int, length: int) -> None:
-        prefix = f"model.layers.{number}."
-        modules = {
-            "qkv": tuple(f"{prefix}self_attn.{part}_proj" for part in "qkv"),
-            "fc1": (f"{prefix}mlp.fc1",),
-            "dense": (f"{prefix}self_attn.dense",),
-            "fc2": (f"{prefix}mlp.fc2",),
+        of_layer = {
+            product.name.rpartition(".")[2]: product
+            for product in products(checkpoint.config)
+            if product.name.startswith(f"layers.{number}.")
         }
-        self.sources = {kind: tuple(f"{module}.weight" for module in of_kind) for kind, of_kind in modules.items()}
-        self.weights = {kind: _load(checkpoint, names) for kind, names in self.sources.items()}
-        self._biases = {
-            kind: _load(checkpoint, tuple(f"{module}.bias" for module in of_kind)) for kind, of_kind in modules.items()
-        }
-        self._norm = _norm(checkpoint, f"{prefix}input_layernorm")
+        self.sources = {kind: product.tensors for kind, product in of_layer.items()}
+        self.weights = {kind: load(checkpoint, product.tensors) for kind, product in of_layer.items()}
+        self._biases = {kind: load(checkpoint, product.biases) for kind, product in of_layer.items()}
+        self._norm = layer_norm(checkpoint, f"model.layers.{number}.input_layernorm")
         self._heads, self._length = checkpoint.config.num_attention_heads, length
-        self._rotation = _rotation(checkpoint.config, length)
+        self._rotation = rotary_angles(checkpoint.config, length)
 
     def inputs(self, hidden: Array) -> dict[str, Array]:
         """What each matrix is multiplied with, float32 [tokens, width]."""
@@ -203,10 +200,10 @@ class _Layer:
         normed = self._norm(hidden)
         yield "qkv", normed
         yield "fc1", normed
-        yield "fc2", _gelu(normed @ weights["fc1"].T + self._biases["fc1"])
+        yield "fc2", gelu(normed @ weights["fc1"].T + self._biases["fc1"])
         qkv = normed @ weights["qkv"].T + self._biases["qkv"]
         parts = (qkv[top : top + self._length] for top in range(0, len(qkv), self._length))
-        attended = [_attention(part, self._length, self._heads, self._rotation) for part in parts]
+        attended = [attention(part, self._length, self._heads, self._rotation) for part in parts]
         yield "dense", np.concatenate(attended)
 
 

@@ -21,8 +21,11 @@ import numpy.typing as npt
 from edge_phi.checkpoint import Checkpoint, PhiConfig
 from edge_phi.errors import InvalidFile
 
+from .arithmetic import attention, gelu, layer_norm, load, rotary_angles
+
 Array = npt.NDArray[np.float32]
 
+_EVEN = 0.1
 _CHUNK = 1024  # tokens at once, so that temporaries stay small
 
 
@@ -53,7 +56,7 @@ class Replacement(Protocol):
 class Statistics:
     """Means over the calibration tokens of a product's inputs x, those of the model as replaced so far.
 
-    `exact` are the inputs of the model as it was. What costs is computed when it is first asked for, and then kept.
+    `exact` are the inputs of the model as it was. What costs is computed when it is asked for.
     """
 
     def __init__(self, inputs: Array, exact: Array) -> None:
@@ -97,15 +100,21 @@ class Statistics:
         total /= np.float32(self.tokens)
         return total
 
-    @cached_property
-    def drift(self) -> Array:
-        """float32 [width, width]: mean of (exact x - x) x^T, zero while nothing has been replaced."""
-        total = np.zeros((self._inputs.shape[1],) * 2, np.float32)
-        for top in range(0, self.tokens, _CHUNK):
-            part = self._inputs[top : top + _CHUNK]
-            total += (self._exact[top : top + _CHUNK] - part).T @ part
-        total /= np.float32(self.tokens)
-        return total
+    def drift(self, weights: Array) -> Array:
+        """float32 [rows, width]: mean of W (exact x - x) x^T for [rows, width] weights W, 0 while nothing is replaced.
+
+        Summed in the order that takes fewer multiplications.
+        """
+        rows, width = weights.shape
+        tall = 2 * rows > width
+        total = np.zeros((width if tall else rows, width), np.float32)
+        if self.changed:
+            for top in range(0, self.tokens, _CHUNK):
+                part = self._inputs[top : top + _CHUNK]
+                change = self._exact[top : top + _CHUNK] - part
+                total += (change if tall else change @ weights.T).T @ part
+            total /= np.float32(self.tokens)
+        return weights @ total if tall else total
 
 
 Visit = Callable[[Product, Array, Statistics], Replacement | None]
@@ -126,27 +135,28 @@ def walk(checkpoint: Checkpoint, tokens: npt.NDArray[np.int32], visit: Visit) ->
         checkpoint: opened and checked.
         tokens: int32 [sequences, length], ids of the vocabulary, length at most the model's context.
         visit: is given the float32 [rows, width] weights, which it leaves as they are, and returns what replaces them
-            from here on, or None to go on with them. The embedding's statistics are those of inputs that do not prefer
-            any direction: importance 1, and the hessian is the identity.
+            from here on, or None to go on with them. The embedding's statistics are of what the first layer reads of
+            it: in place of inputs they have the rows of its qkv and fc1, through its LayerNorm, and a tenth of what
+            prefers no direction, for the layers after it.
 
     Raises:
         InvalidFile: a weight or an activation is not a finite number.
     """
     config = checkpoint.config
-    table = _load(checkpoint, _EMBEDDING.tensors)
-    directions = np.eye(config.hidden_size, dtype=np.float32) * np.sqrt(np.float32(config.hidden_size))
-    replaced = visit(_EMBEDDING, table, Statistics(directions, directions))
+    table = load(checkpoint, _EMBEDDING.tensors)
+    readers = _readers(checkpoint)
+    replaced = visit(_EMBEDDING, table, Statistics(readers, readers))
     ids = tokens.ravel()
     exact = table[ids]
     residual = _Pair(exact, exact if replaced is None else replaced.values[ids])
-    del table, replaced
-    rotation = _rotation(config, tokens.shape[1])
+    del table, replaced, readers
+    rotation = rotary_angles(config, tokens.shape[1])
     for layer in range(config.num_hidden_layers):
         residual = _layer(checkpoint, layer, residual, tokens.shape[1], rotation, visit)
         if not (np.isfinite(residual.exact.sum()) and np.isfinite(residual.own.sum())):
             raise InvalidFile(f"{checkpoint.folder}: layer {layer} gives values that are not finite: it is broken")
-    last = residual.map(_norm(checkpoint, "model.final_layernorm"))
-    visit(_HEAD, _load(checkpoint, _HEAD.tensors), Statistics(last.own, last.exact))
+    last = residual.map(layer_norm(checkpoint, "model.final_layernorm"))
+    visit(_HEAD, load(checkpoint, _HEAD.tensors), Statistics(last.own, last.exact))
 
 
 @dataclass(frozen=True)
@@ -184,20 +194,31 @@ def _products_of_layer(layer: int) -> tuple[Product, Product, Product, Product]:
     )
 
 
+def _readers(checkpoint: Checkpoint) -> Array:
+    """float32 [n, width]: R with R^T R in proportion to what an error of the embedding does to the first layer."""
+    qkv, fc1, *_ = _products_of_layer(0)
+    rows = _load(checkpoint, (*qkv.tensors, *fc1.tensors))
+    rows *= checkpoint.tensor("model.layers.0.input_layernorm.weight")
+    rows -= rows.mean(axis=1, keepdims=True)  # LayerNorm takes the mean away
+    width = rows.shape[1]
+    even = np.sqrt(_EVEN * np.square(rows).sum(dtype=np.float64) / width)
+    return np.concatenate([rows, np.eye(width, dtype=np.float32) * np.float32(even)])
+
+
 def _layer(
     checkpoint: Checkpoint, layer: int, residual: _Pair, length: int, rotation: tuple[Array, Array], visit: Visit
 ) -> _Pair:
     """residual + dense(attention(qkv(norm(residual)))) + fc2(gelu(fc1(norm(residual))))."""
     qkv, fc1, dense, fc2 = _products_of_layer(layer)
-    normed = residual.map(_norm(checkpoint, f"model.layers.{layer}.input_layernorm"))
+    normed = residual.map(layer_norm(checkpoint, f"model.layers.{layer}.input_layernorm"))
     statistics = Statistics(normed.own, normed.exact)
     heads = checkpoint.config.num_attention_heads
 
     def attend(x: Array) -> Array:
-        return _attention(x, length, heads, rotation)
+        return attention(x, length, heads, rotation)
 
     attended = _multiply(checkpoint, qkv, normed, statistics, visit, then=attend, rows=length)
-    hidden = _multiply(checkpoint, fc1, normed, statistics, visit, then=_gelu)
+    hidden = _multiply(checkpoint, fc1, normed, statistics, visit, then=gelu)
     del normed, statistics
     statistics = Statistics(attended.own, attended.exact)
     residual = residual.plus(_multiply(checkpoint, dense, attended, statistics, visit))
@@ -216,7 +237,7 @@ def _multiply(
     rows: int = 256,
 ) -> _Pair:
     """Show the product, then compute it for both models, `rows` tokens at a time, each followed by `then`."""
-    weights, bias = _load(checkpoint, product.tensors), _load(checkpoint, product.biases)
+    weights, bias = load(checkpoint, product.tensors), load(checkpoint, product.biases)
     replaced = visit(product, weights, statistics)
 
     def run(x: Array, weights: Array, bias: Array) -> Array:
@@ -235,69 +256,3 @@ def _multiply(
         weights = replaced.values
         bias = bias if replaced.bias_shift is None else bias + replaced.bias_shift
     return _Pair(exact, run(inputs.own, weights, bias))
-
-
-def _load(checkpoint: Checkpoint, names: tuple[str, ...]) -> Array:
-    parts = [checkpoint.tensor(name) for name in names]
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-def _norm(checkpoint: Checkpoint, name: str) -> Callable[[Array], Array]:
-    """LayerNorm over float32 [tokens, width]."""
-    weight, bias = checkpoint.tensor(f"{name}.weight"), checkpoint.tensor(f"{name}.bias")
-    epsilon = np.float32(checkpoint.config.layer_norm_eps)
-
-    def norm(x: Array) -> Array:
-        y: Array = x - x.mean(axis=1, keepdims=True)
-        variance = np.einsum("tw,tw->t", y, y) / np.float32(y.shape[1])
-        y /= np.sqrt(variance + epsilon)[:, None]
-        y *= weight
-        y += bias
-        return y
-
-    return norm
-
-
-def _gelu(x: Array) -> Array:
-    """gelu_new, the tanh form (Hendrycks and Gimpel 2016, arXiv 1606.08415, section 2)."""
-    inner = x * x
-    inner *= np.float32(0.044715)
-    inner += 1
-    inner *= x
-    inner *= np.float32(np.sqrt(2 / np.pi))
-    np.tanh(inner, out=inner)
-    inner += 1
-    inner *= x
-    inner *= np.float32(0.5)
-    return inner
-
-
-def _attention(qkv: Array, length: int, heads: int, rotation: tuple[Array, Array]) -> Array:
-    """Causal attention of one sequence: float32 [length, 3 * width] to [length, width]."""
-    q, k, v = qkv.reshape(length, 3, heads, -1).transpose(1, 2, 0, 3)  # each [heads, length, head_dim]
-    q, k = _rotate(q, rotation), _rotate(k, rotation)
-    scores = q @ k.transpose(0, 2, 1)
-    scores *= np.float32(1 / np.sqrt(q.shape[2]))
-    scores += np.triu(np.full((length, length), -np.inf, np.float32), 1)
-    scores -= scores.max(axis=2, keepdims=True)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=2, keepdims=True)
-    attended: Array = (scores @ v).transpose(1, 0, 2).reshape(length, -1)
-    return attended
-
-
-def _rotation(config: PhiConfig, length: int) -> tuple[Array, Array]:
-    """Cosines and sines, float32 [length, rotary_dim / 2] (Su et al. 2021, arXiv 2104.09864)."""
-    exponents = np.arange(0, config.rotary_dim, 2, dtype=np.float32) / np.float32(config.rotary_dim)
-    frequencies = np.float32(1) / np.float32(config.rope_theta) ** exponents
-    angles = np.arange(length, dtype=np.float32)[:, None] * frequencies
-    return np.cos(angles), np.sin(angles)
-
-
-def _rotate(heads: Array, rotation: tuple[Array, Array]) -> Array:
-    """Rotate the first dimensions of [heads, length, head_dim] by position; the rest passes."""
-    cos, sin = rotation
-    half = cos.shape[1]
-    first, second = heads[..., :half], heads[..., half : 2 * half]
-    turned = (first * cos - second * sin, second * cos + first * sin, heads[..., 2 * half :])
-    return np.concatenate(turned, axis=-1)

@@ -1,0 +1,79 @@
+"""Phi's arithmetic in numpy float32: what is between the matrix products, and weights as the products take them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_phi.checkpoint import Checkpoint, PhiConfig
+
+Array = npt.NDArray[np.float32]
+
+
+def load(checkpoint: Checkpoint, names: tuple[str, ...]) -> Array:
+    """Tensors of the checkpoint, one below the other."""
+    parts = [checkpoint.tensor(name) for name in names]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def layer_norm(checkpoint: Checkpoint, name: str) -> Callable[[Array], Array]:
+    """LayerNorm over float32 [tokens, width]."""
+    weight, bias = checkpoint.tensor(f"{name}.weight"), checkpoint.tensor(f"{name}.bias")
+    epsilon = np.float32(checkpoint.config.layer_norm_eps)
+
+    def norm(x: Array) -> Array:
+        y: Array = x - x.mean(axis=1, keepdims=True)
+        variance = np.einsum("tw,tw->t", y, y) / np.float32(y.shape[1])
+        y /= np.sqrt(variance + epsilon)[:, None]
+        y *= weight
+        y += bias
+        return y
+
+    return norm
+
+
+def gelu(x: Array) -> Array:
+    """gelu_new, the tanh form (Hendrycks and Gimpel 2016, arXiv 1606.08415, section 2)."""
+    inner = x * x
+    inner *= np.float32(0.044715)
+    inner += 1
+    inner *= x
+    inner *= np.float32(np.sqrt(2 / np.pi))
+    np.tanh(inner, out=inner)
+    inner += 1
+    inner *= x
+    inner *= np.float32(0.5)
+    return inner
+
+
+def attention(qkv: Array, length: int, heads: int, rotation: tuple[Array, Array]) -> Array:
+    """Causal attention of one sequence: float32 [length, 3 * width] to [length, width]."""
+    q, k, v = qkv.reshape(length, 3, heads, -1).transpose(1, 2, 0, 3)  # each [heads, length, head_dim]
+    q, k = _rotate(q, rotation), _rotate(k, rotation)
+    scores = q @ k.transpose(0, 2, 1)
+    scores *= np.float32(1 / np.sqrt(q.shape[2]))
+    scores += np.triu(np.full((length, length), -np.inf, np.float32), 1)
+    scores -= scores.max(axis=2, keepdims=True)
+    np.exp(scores, out=scores)
+    scores /= scores.sum(axis=2, keepdims=True)
+    attended: Array = (scores @ v).transpose(1, 0, 2).reshape(length, -1)
+    return attended
+
+
+def rotary_angles(config: PhiConfig, length: int) -> tuple[Array, Array]:
+    """For `attention`: cosines and sines, float32 [length, rotary_dim / 2] (Su et al. 2021, arXiv 2104.09864)."""
+    exponents = np.arange(0, config.rotary_dim, 2, dtype=np.float32) / np.float32(config.rotary_dim)
+    frequencies = np.float32(1) / np.float32(config.rope_theta) ** exponents
+    angles = np.arange(length, dtype=np.float32)[:, None] * frequencies
+    return np.cos(angles), np.sin(angles)
+
+
+def _rotate(heads: Array, rotation: tuple[Array, Array]) -> Array:
+    """Rotate the first dimensions of [heads, length, head_dim] by position; the rest passes."""
+    cos, sin = rotation
+    half = cos.shape[1]
+    first, second = heads[..., :half], heads[..., half : 2 * half]
+    turned = (first * cos - second * sin, second * cos + first * sin, heads[..., 2 * half :])
+    return np.concatenate(turned, axis=-1)
