@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -168,10 +169,30 @@ def main() -> None:
             print(difference, file=sys.stderr)
         found[folder.resolve().name] = len(differences)
         print(f"{folder.resolve().name}: {arguments.count} snippets, both ways: {len(differences)} differences")
-    report = {"command": " ".join(["python", "benchmarks/gguf_tokens.py", f"--count {arguments.count}"]),
-              "commit": commit(), "snippets": arguments.count, "differences": found}  # fmt: skip
+    names = " ".join(f"--tokenizer {name}" for name in found)
+    report = {
+        "command": f"python benchmarks/gguf_tokens.py {names} --count {arguments.count}",
+        "commit": commit(),
+        "tools": {package: version(package) for package in ("llama-cpp-python", "tokenizers")},
+        "snippets": arguments.count,
+        "differences": found,
+    }
     write_bytes(arguments.out / "gguf_tokens.json", (json.dumps(report, indent=2) + "\n").encode())
+    write_bytes(arguments.out / "gguf_tokens.md", _page(report).encode())
     sys.exit(1 if any(found.values()) else 0)
+
+
+def _page(report: dict[str, Any]) -> str:
+    tools = ", ".join(f"{name} {number}" for name, number in report["tools"].items())
+    rows = "".join(f"| {name} | {report['snippets']:,} | {count} |\n" for name, count in report["differences"].items())
+    return f"""# Token ids: llama.cpp by our GGUF files against the Hugging Face tokenizer
+
+`{report["command"]}`, commit {report["commit"]}, {tools}. Each snippet is split twice: special tokens that are written
+out in it are text, and are tokens.
+
+| tokenizer | snippets | differences |
+|---|---|---|
+{rows}"""
 
 
 if __name__ == "__main__":
