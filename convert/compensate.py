@@ -89,11 +89,11 @@ def _problem(weights: Array, statistics: Statistics, bias: bool) -> tuple[Array,
     hessian[np.diag_indices(width)] += np.float32(_DAMPING * mean if mean > 0 else 1)
     if not statistics.changed:
         return weights, hessian
-    # W x' for inputs x' nearest to W x in the mean: W (I + D H^-1), D = mean((x - x') x'^T).
-    drift = statistics.drift
+    # The least squares of W' x' - W x over the inputs x' and the exact x: W' = W + mean(W (x - x') x'^T) H^-1.
+    drift = statistics.drift(weights)
     if bias:
-        drift = drift - np.outer(statistics.exact_mean - statistics.mean, statistics.mean)
-    change = np.linalg.solve(hessian, (weights @ drift).T).T
+        drift -= np.outer(weights @ (statistics.exact_mean - statistics.mean), statistics.mean)
+    change: Array = np.linalg.solve(hessian, drift.T).T
     change *= np.float32(_TOWARDS_EXACT)
     return weights + change, hessian
 

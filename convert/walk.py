@@ -197,7 +197,7 @@ def _products_of_layer(layer: int) -> tuple[Product, Product, Product, Product]:
 def _readers(checkpoint: Checkpoint) -> Array:
     """float32 [n, width]: R with R^T R in proportion to what an error of the embedding does to the first layer."""
     qkv, fc1, *_ = _products_of_layer(0)
-    rows = _load(checkpoint, (*qkv.tensors, *fc1.tensors))
+    rows = load(checkpoint, (*qkv.tensors, *fc1.tensors))
     rows *= checkpoint.tensor("model.layers.0.input_layernorm.weight")
     rows -= rows.mean(axis=1, keepdims=True)  # LayerNorm takes the mean away
     width = rows.shape[1]
