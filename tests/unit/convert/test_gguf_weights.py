@@ -17,7 +17,7 @@ from edge_phi.checkpoint import open_checkpoint
 from edge_phi.convert.calibration import Calibration, load_calibration
 from edge_phi.convert.gguf import export_gguf
 from edge_phi.convert.imatrix import compute_imatrix
-from edge_phi.errors import EdgePhiError
+from edge_phi.errors import EdgePhiError, InvalidFile
 from edge_phi.gguf_header import read_gguf_header
 from edge_phi.runtimes import open_runtime
 from edge_phi.store import Artifact, bundled_folder
@@ -91,6 +91,18 @@ def test_a_disk_that_will_be_full_is_said_before_work_begins(
     with pytest.raises(EdgePhiError, match=r"needs 2 MB of space and 1 MB are free"):
         export_gguf(small, "f16", tmp_path / "a.gguf")
     export_gguf(small, "q3_k_m", tmp_path / "a.gguf")
+
+
+def test_a_weight_that_is_no_number_is_refused_by_name(small: Path, tmp_path: Path) -> None:
+    broken = shutil.copytree(small, tmp_path / "broken")
+    stored = open_checkpoint(broken).tensors["model.layers.0.mlp.fc2.weight"]
+    with (broken / "model.safetensors").open("r+b") as file:
+        file.seek(stored.offset + stored.nbytes - 2)
+        file.write(b"\xc0\x7f")  # NaN in bfloat16
+    for quant in ("f32", "q4_0"):
+        with pytest.raises(InvalidFile, match=r"model\.layers\.0\.mlp\.fc2\.weight"):
+            export_gguf(broken, quant, tmp_path / "a.gguf")
+    assert sorted(tmp_path.iterdir()) == [broken]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
