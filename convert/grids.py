@@ -106,24 +106,29 @@ class OneScale:
         return np.concatenate([_bytes(scales, "<f2"), packed], axis=1)
 
     def exact(self, weights: Array) -> tuple[Array, Array] | None:
-        """See `Grid`. The largest weight of a block has one of the codes, so its scale is one of a few."""
-        w = weights.reshape(len(weights), -1, self.block)
+        """See `Grid`. Ends at the first rows that are not on the grid."""
+        parts = []
+        for top in range(0, len(weights), _EXACT_ROWS):
+            parts.append(self._exact(weights[top : top + _EXACT_ROWS]))
+            if parts[-1] is None:
+                return None
+        scales, codes = zip(*(part for part in parts if part), strict=True)
+        return np.concatenate(scales), np.concatenate(codes)
+
+    def _exact(self, weights: Array) -> tuple[Array, Array] | None:
+        """The largest weight of a block has one of the codes, so its scale is one of a few."""
+        w = weights.reshape(-1, self.block)
         largest = _largest(w)
-        scales = np.zeros(largest.shape, np.float32)
-        codes = np.zeros(w.shape, np.float32)
+        scales, codes = np.zeros_like(largest), np.zeros_like(w)
         missing = largest != 0
-        for code in sorted(self.codes, key=abs, reverse=True):
-            if not missing.any():
-                break
-            if code == 0:
-                continue
+        for code in sorted(set(self.codes) - {0}, key=abs, reverse=True):
             x, scale = w[missing], largest[missing] / np.float32(code)
-            q = self.round(x / scale[:, None])
+            q = self.round(x * _inverse(scale)[:, None])
             fits = (scale == _float16(scale)) & (q * scale[:, None] == x).all(axis=1)
             found = np.flatnonzero(missing)[fits]
-            scales.reshape(-1)[found], codes.reshape(-1, self.block)[found] = scale[fits], q[fits]
-            missing.reshape(-1)[found] = False
-        return None if missing.any() else (scales, codes.reshape(weights.shape))
+            scales[found], codes[found], missing[found] = scale[fits], q[fits], False
+        rows = len(weights)
+        return None if missing.any() else (scales.reshape(rows, -1), codes.reshape(rows, -1))
 
 
 @dataclass(frozen=True)
@@ -251,6 +256,7 @@ def int4_blocks(packed: Bytes) -> blocks.Blocks:
 
 
 _SIX_BITS = 63
+_EXACT_ROWS = 256  # looked at together
 _SPANS = (-0.6, 0.0, 0.6, 1.2, 1.8)
 _TABLE = (-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)  # kvalues_iq4nl
 _FOUR = tuple(7 + third / 3 for third in range(6))
