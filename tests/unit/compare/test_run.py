@@ -77,6 +77,9 @@ def model(tmp_path: Path, tiny_checkpoint: Path) -> Model:
 
 @pytest.fixture
 def compare(model: Model, tmp_path: Path) -> Callable[..., Comparison]:
+    text = tmp_path / "short.txt"  # held-out text takes a second to encode
+    text.write_text("def moving_average(values, width):\n    total = sum(values[:width])\n" * 200)
+
     def run(
         engines: Engines, *, told: Told | None = None, fresh: bool = False, settings: CompareSettings = SETTINGS
     ) -> Comparison:
@@ -84,7 +87,7 @@ def compare(model: Model, tmp_path: Path) -> Callable[..., Comparison]:
             find_model(model.folder),
             told or Told(),
             Cache(tmp_path / "cache", fresh=fresh),
-            settings,
+            replace(settings, text=settings.text or text),
             measure=engines.measure,
             fidelity=engines.fidelity,
         )
