@@ -187,8 +187,8 @@ def _page(report: dict[str, Any]) -> str:
     rows = "".join(f"| {name} | {report['snippets']:,} | {count} |\n" for name, count in report["differences"].items())
     return f"""# Token ids: llama.cpp by our GGUF files against the Hugging Face tokenizer
 
-`{report["command"]}`, commit {report["commit"]}, {tools}. Each snippet is split twice: special tokens that are written
-out in it are text, and are tokens.
+`{report["command"]}`, commit {report["commit"]}, {tools}.
+Each snippet is split twice: special tokens that are written out in it are text, and are tokens.
 
 | tokenizer | snippets | differences |
 |---|---|---|
