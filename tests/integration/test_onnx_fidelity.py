@@ -71,7 +71,7 @@ def test_half_precision_is_transformers_with_halved_weights(
 
 # The model's own damage, worst and top-1: random weights, whose logits are no wider than 1.6, suffer more from 4 bits
 # than trained ones.
-@pytest.mark.parametrize(("quant", "damage", "agreement"), [("int8", 1e-3, 0.97), ("int4", 0.1, 0.7)])
+@pytest.mark.parametrize(("quant", "damage", "agreement"), [("int8", 1e-3, 0.95), ("int4", 0.1, 0.7)])
 def test_blocks_are_the_model_with_rounded_weights(
     tiny_checkpoint: Path,
     tiny_onnx: Callable[[str], Artifact],
@@ -87,8 +87,9 @@ def test_blocks_are_the_model_with_rounded_weights(
     for name, shape in checkpoint.config.tensor_shapes().items():
         weights = checkpoint.tensor(name)
         if len(shape) == 2:
-            bits = 8 if quant == "int8" or name in ("model.embed_tokens.weight", "lm_head.weight") else 4
-            weights = blocks.dequantize(blocks.quantize(weights, bits))
+            table = name in ("model.embed_tokens.weight", "lm_head.weight")
+            rounded_to = (8, 256) if table else (8, 32) if quant == "int8" else (4, 32)
+            weights = blocks.dequantize(blocks.quantize(weights, *rounded_to))
         rounded[name] = torch.from_numpy(weights)
     model.load_state_dict(rounded)
     expected, ours = torch_logits(model, tokens), onnx_logits(tiny_onnx(quant), tokens)

@@ -58,6 +58,9 @@ def test_layout_is_that_of_the_operators() -> None:
     eight = quantize(np.linspace(-127, 127, 64, dtype=np.float32)[None], bits=8)
     assert eight.codes.shape == (1, 2, 32)
     assert (eight.codes[0, 0, 0], eight.codes[0, 1, -1]) == (1, 255)
+    long = quantize(np.linspace(-127, 127, 64, dtype=np.float32)[None], bits=8, block=64)
+    assert long.codes.shape == (1, 1, 64) and long.scales.tolist() == [[1]] and long.block == 64
+    assert np.abs(dequantize(long) - np.linspace(-127, 127, 64)).max() <= 0.5
 
 
 def test_pieces_are_quantized_as_the_whole() -> None:
