@@ -32,6 +32,7 @@ from .walk import Statistics
 _DAMPING = 0.01
 _TOWARDS_EXACT = 0.5
 _REFITS = 2
+_GROUP = 256  # columns to which the errors of those before them are brought at once
 _ROWS = 1024  # at once: enough to hide what numpy costs per call, few enough for the cache
 
 
@@ -66,9 +67,8 @@ def compensate(weights: Array, statistics: Statistics, grid: Grid, *, bias: bool
         packed = _pack(grid, np.empty((len(weights), weights.shape[1] // grid.block, 0), np.float32), scales,
                        np.zeros_like(scales), codes)  # fmt: skip
         return Rounded(packed, weights, _shift(weights, weights, statistics) if bias else None)
-    target, hessian = _problem(weights, statistics, bias)
-    metric = _Metric(_factor(hessian), grid)
-    del hessian
+    metric = _Metric(_factor(_damped(statistics, bias)), grid)
+    target = _target(weights, statistics, metric, bias)
     values = np.empty_like(weights)
 
     def work(top: int) -> Bytes:
@@ -79,23 +79,29 @@ def compensate(weights: Array, statistics: Statistics, grid: Grid, *, bias: bool
     return Rounded(np.concatenate(done), values, _shift(weights, values, statistics) if bias else None)
 
 
-def _problem(weights: Array, statistics: Statistics, bias: bool) -> tuple[Array, Array]:
-    """The matrix to round, [rows, width], and the damped H, [width, width]."""
-    hessian = statistics.hessian.copy()
+def _damped(statistics: Statistics, bias: bool) -> Array:
+    """H, [width, width]."""
+    hessian = statistics.hessian
     if bias:
         hessian -= np.outer(statistics.mean, statistics.mean)
     width = len(hessian)
     mean = np.trace(hessian, dtype=np.float64) / width
     hessian[np.diag_indices(width)] += np.float32(_DAMPING * mean if mean > 0 else 1)
+    return hessian
+
+
+def _target(weights: Array, statistics: Statistics, metric: _Metric, bias: bool) -> Array:
+    """The matrix to round, [rows, width]."""
     if not statistics.changed:
-        return weights, hessian
+        return weights
     # The least squares of W' x' - W x over the inputs x' and the exact x: W' = W + mean(W (x - x') x'^T) H^-1.
     drift = statistics.drift(weights)
     if bias:
         drift -= np.outer(weights @ (statistics.exact_mean - statistics.mean), statistics.mean)
-    change: Array = np.linalg.solve(hessian, drift.T).T
-    change *= np.float32(_TOWARDS_EXACT)
-    return weights + change, hessian
+    metric.solve(drift)
+    drift *= np.float32(_TOWARDS_EXACT)
+    drift += weights
+    return drift
 
 
 def _shift(weights: Array, values: Array, statistics: Statistics) -> Array:
@@ -114,17 +120,34 @@ def _factor(hessian: Array) -> Array:
 
 
 class _Metric:
-    """V with what blocks and parts need of it: the inverses of its squares along the diagonal."""
+    """V with the inverses of its squares along the diagonal: of groups, blocks and parts of columns."""
 
     def __init__(self, factor: Array, grid: Grid) -> None:
         self.factor = factor
+        self.group = max(_GROUP, grid.block)
         self.blocks = list(_inverses(factor, grid.block))
         self.parts = self.blocks if grid.part == grid.block else list(_inverses(factor, grid.part))
 
-    def pending(self, errors: Array, start: int, stop: int) -> Array:
-        """(E V) of columns start to stop from errors [rows, width] before them: [rows, stop - start]."""
-        pending: Array = errors[:, :start] @ self.factor[:start, start:stop]
+    def pending_of_group(self, errors: Array, group: int) -> Array:
+        """(E V) of a group's columns from errors [rows, width] before it."""
+        pending: Array = errors[:, :group] @ self.factor[:group, group : group + self.group]
         return pending
+
+    def pending(self, errors: Array, first: int, start: int, stop: int) -> Array:
+        """(E V) of columns `start` to `stop` from the errors of those from `first` on."""
+        pending: Array = errors[:, first:start] @ self.factor[first:start, start:stop]
+        return pending
+
+    def solve(self, x: Array) -> None:
+        """x H^-1 in place of x [rows, width], by V^T from the last columns to the first and by V back again."""
+        factor, width = self.factor, x.shape[1]
+        groups = list(zip(range(0, width, self.group), _inverses(factor, self.group), strict=True))
+        for start, inverse in reversed(groups):
+            stop = start + len(inverse)
+            x[:, start:stop] = (x[:, start:stop] - x[:, stop:] @ factor[start:stop, stop:].T) @ inverse.T
+        for start, inverse in groups:
+            stop = start + len(inverse)
+            x[:, start:stop] = (x[:, start:stop] - x[:, :start] @ factor[:start, start:stop]) @ inverse
 
 
 def _inverses(factor: Array, size: int) -> Iterator[Array]:
@@ -144,13 +167,18 @@ def _rows(target: Array, metric: _Metric, grid: Grid, values: Array) -> Bytes:
     for block in range(blocks):
         start = block * grid.block
         stop = start + grid.block
-        pending = metric.pending(errors, start, stop)
+        group = start // metric.group * metric.group
+        if start == group:
+            far = metric.pending_of_group(errors, group)
+        pending = far[:, start - group : stop - group] + metric.pending(errors, group, start, stop)
         aim = target[:, start:stop] + pending @ metric.blocks[block]
-        shared.append(grid.shared(aim, np.diag(metric.factor[start:stop, start:stop]) ** 2))
+        diagonal = np.diag(metric.factor)[start:stop]
+        shared.append(grid.shared(aim, np.asarray(diagonal**2, np.float32)))
         for part in range(block * parts, (block + 1) * parts):
             here = slice(part * grid.part, (part + 1) * grid.part)
             if parts > 1:
-                pending = metric.pending(errors, here.start, here.stop)
+                near = metric.pending(errors, group, here.start, here.stop)
+                pending = far[:, here.start - group : here.stop - group] + near
             square = metric.factor[here, here]
             problem = _Part(target[:, here], pending, square, metric.parts[part], grid, shared[-1])
             scales[:, part], offsets[:, part], codes[:, here] = problem.solve()

@@ -93,9 +93,12 @@ class Statistics:
         """float32 [width]: mean of the exact model's x."""
         return np.asarray(self._exact.mean(axis=0, dtype=np.float64), np.float32)
 
-    @cached_property
+    @property
     def hessian(self) -> Array:
-        """float32 [width, width]: mean of x x^T. Half the second derivative of the product's squared error."""
+        """float32 [width, width]: mean of x x^T, half the second derivative of the product's squared error.
+
+        Not kept: it may be larger than all weights of a layer.
+        """
         total: Array = self._inputs.T @ self._inputs
         total /= np.float32(self.tokens)
         return total
