@@ -155,7 +155,7 @@ def written_by(writer: ModelWriter) -> Callable[[Sequence[Ask]], Iterator[Record
 def drawn(count: int) -> Benchmark:
     """Functions to complete, each with the calls that its own exercise is checked by."""
     problems: list[Problem] = []
-    for each in generate(4 * count, seed=SEED):
+    for each in generate(5 * count, seed=SEED):
         calls = [(call, output) for call, output in each.examples if output]
         name = each.prompt.rpartition("def ")[2].partition("(")[0]
         if each.tags[0] != FAMILY or not calls or len(problems) == count:
