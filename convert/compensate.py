@@ -171,9 +171,9 @@ def _rows(target: Array, metric: _Metric, grid: Grid, values: Array) -> Bytes:
         if start == group:
             far = metric.pending_of_group(errors, group)
         pending = far[:, start - group : stop - group] + metric.pending(errors, group, start, stop)
-        aim = target[:, start:stop] + pending @ metric.blocks[block]
+        aim: Array = target[:, start:stop] + pending @ metric.blocks[block]
         diagonal = np.diag(metric.factor)[start:stop]
-        shared.append(grid.shared(aim, np.asarray(diagonal**2, np.float32)))
+        shared.append(grid.shared(aim, diagonal**2))
         for part in range(block * parts, (block + 1) * parts):
             here = slice(part * grid.part, (part + 1) * grid.part)
             if parts > 1:
