@@ -1,7 +1,7 @@
 // The forward pass, and the C interface to it.
 //
 // A phi layer adds attention and MLP of the same normalized input to the residual stream x. So a layer is three steps,
-// each handed out item by item to the threads, with a barrier after each:
+// each handed out item by item to the threads, and over when all its items are done:
 //
 //   1. a token:                    LayerNorm of x, rounded to 8 bits
 //   2. a head (or two), or 128 columns of the MLP: their part of [q k v | up], then rotation, cache and attention, or
@@ -94,6 +94,15 @@ struct Chunk {
 
 }  // namespace
 
+class Engine;
+
+// A call as the threads have it.
+struct Call {
+  Engine *engine = nullptr;
+  Chunk chunk{};
+  void operator()(uint32_t first_step, int worker) const;
+};
+
 class Engine {
  public:
   Engine(const PhiGeometry &geometry, const Plan &plan, const uint8_t *packed, const Kernels &kernels)
@@ -125,12 +134,10 @@ class Engine {
       (void)pool_.release();  // leaked: a mutex of it may have been held at the fork
       process_ = process();
     }
-    if (!pool_) pool_.reset(new Pool());
+    if (!pool_) pool_.reset(new Pool<Call>());
     threads = std::min(threads, kMaxThreads);
-    while (int(scratch_.size()) < threads) {
-      scratch_.emplace_back();
-      scratch_.back().allocate(scratch_floats());
-    }
+    for (int i = 0; i < threads; i++)
+      if (!scratch_[i].get()) scratch_[i].allocate(scratch_floats());
     int skipped = all.count - all.rows;  // tokens before the first whose logits are wanted
     for (int done = 0; done < all.count; done += kChunk) {
       Chunk part = all;
@@ -140,8 +147,7 @@ class Engine {
       part.rows = std::max(0, std::min(part.count, done + part.count - skipped));
       part.logits += size_t(std::max(0, done - skipped)) * size_t(g_.vocabulary);
       cancelled_.store(false, std::memory_order_relaxed);
-      auto work = [&](int worker) { compute(part, scratch_[size_t(worker)].get()); };
-      pool_->run(threads, work);
+      pool_->run(threads, {this, part});
       if (cancelled_.load(std::memory_order_relaxed)) return PHI_CANCELLED;
     }
     return PHI_OK;
@@ -200,17 +206,15 @@ class Engine {
     return true;
   }
 
-  // Hand out `count` items to the threads, wait for all.
-  template <class Item>
-  void step(const Chunk &c, int count, Item item) {
-    for (int i = pool_->next(); i < count; i = pool_->next())
-      if (!stopped(c)) item(i);
-    pool_->barrier();
-  }
-
-  // What every thread of a call runs.
-  void compute(const Chunk &c, float *scratch) {
-    step(c, c.count, [&](int token) {
+  // What every thread of a call runs. Outside of items it may be late, and must not touch what the call is about.
+  void compute(const Chunk &c, uint32_t number, int worker) {
+    float *scratch = scratch_[worker].get();
+    auto step = [&](int count, auto item) {
+      pool_->step(number++, count, [&](int i) {
+        if (!stopped(c)) item(i);
+      });
+    };
+    step(c.count, [&](int token) {
       const uint8_t *rows = packed_ + plan_.embedding;
       decode_row(g_.embedding_type, rows + size_t(c.tokens[token]) * row_bytes(g_.embedding_type, g_.width), g_.width,
                  &x_[size_t(token) * g_.width]);
@@ -223,7 +227,7 @@ class Engine {
       normal.shape(c.count, g_.width / kBlock);
       last.shape(c.count - from, g_.width / kBlock);
       inner.shape(c.count - from, (g_.width + g_.inner) / kBlock);
-      step(c, c.count, [&](int token) {
+      step(c.count, [&](int token) {
         k_.normalize(&x_[size_t(token) * g_.width], layer.norm_weight, layer.norm_bias, g_.width, g_.epsilon, scratch);
         k_.quantize(scratch, normal.blocks, normal.at(token, 0), normal.stride(token));
         if (from && token >= from) k_.quantize(scratch, last.blocks, last.at(token - from, 0), last.stride(token - from));
@@ -231,14 +235,14 @@ class Engine {
       const Activations &live = from ? last : normal;
       int head_items = g_.heads / together_;
       int mlp_items = from < c.count ? (g_.inner + kWide - 1) / kWide : 0;
-      step(c, head_items + mlp_items, [&](int item) {
+      step(head_items + mlp_items, [&](int item) {
         if (item < head_items)
           attention_item(c, l, item * together_, from, normal, live, inner, scratch + g_.width);
         else
           mlp_item(layer, (item - head_items) * kWide, live, inner, scratch + g_.width);
       });
       if (from == c.count) return;
-      step(c, g_.width / kNarrow, [&](int item) {
+      step(g_.width / kNarrow, [&](int item) {
         float *y = scratch + g_.width;
         layer.second.multiply(item * (kNarrow / kPanelRows), kNarrow / kPanelRows, inner, y, kNarrow);
         for (int token = 0; token < inner.tokens; token++)
@@ -246,7 +250,14 @@ class Engine {
                         layer.second_bias + item * kNarrow, kNarrow);
       });
     }
-    output(c, scratch);
+    Activations last = last_;
+    last.shape(c.rows, g_.width / kBlock);
+    step(c.rows, [&](int row) {
+      k_.normalize(&x_[size_t(c.count - c.rows + row) * g_.width], floats(plan_.last_norm_weight),
+                   floats(plan_.last_norm_bias), g_.width, g_.epsilon, scratch);
+      k_.quantize(scratch, last.blocks, last.at(row, 0), last.stride(row));
+    });
+    step((g_.vocabulary + kWide - 1) / kWide, [&](int item) { head_item(c, item * kWide, last, scratch + g_.width); });
   }
 
   // Keys and values of all tokens for heads `head`..`head + together_`; attention of those from `from` on.
@@ -319,24 +330,14 @@ class Engine {
     k_.to_half(value, head_width_, &values_[cache + size_t(position) * head_width_]);
   }
 
-  void output(const Chunk &c, float *scratch) {
-    Activations last = last_;
-    last.shape(c.rows, g_.width / kBlock);
-    step(c, c.rows, [&](int row) {
-      k_.normalize(&x_[size_t(c.count - c.rows + row) * g_.width], floats(plan_.last_norm_weight),
-                   floats(plan_.last_norm_bias), g_.width, g_.epsilon, scratch);
-      k_.quantize(scratch, last.blocks, last.at(row, 0), last.stride(row));
-    });
-    float *y = scratch + g_.width;
-    const float *bias = floats(plan_.head_bias);
-    step(c, (g_.vocabulary + kWide - 1) / kWide, [&](int item) {
-      int first = item * kWide, words = std::min(kWide, g_.vocabulary - first);
-      head_.multiply(first / kPanelRows, (words + kPanelRows - 1) / kPanelRows, last, y, kWide);
-      for (int row = 0; row < c.rows; row++) {
-        float *to = c.logits + size_t(row) * size_t(g_.vocabulary) + first;
-        for (int i = 0; i < words; i++) to[i] = y[row * kWide + i] + bias[first + i];
-      }
-    });
+  void head_item(const Chunk &c, int first, const Activations &last, float *y) {
+    const float *bias = floats(plan_.head_bias) + first;
+    int words = std::min(kWide, g_.vocabulary - first);
+    head_.multiply(first / kPanelRows, (words + kPanelRows - 1) / kPanelRows, last, y, kWide);
+    for (int row = 0; row < c.rows; row++) {
+      float *to = c.logits + size_t(row) * size_t(g_.vocabulary) + first;
+      for (int i = 0; i < words; i++) to[i] = y[row * kWide + i] + bias[i];
+    }
   }
 
   const PhiGeometry g_;
@@ -353,11 +354,15 @@ class Engine {
   Array<float> x_;                 // the residual stream [token][width]
   Array<ActivationBlock> normal_data_, last_data_, inner_data_;
   Activations normal_, last_, inner_;
-  std::vector<Array<float>> scratch_;  // one a thread
-  std::unique_ptr<Pool> pool_;
+  Array<float> scratch_[kMaxThreads];
+  std::unique_ptr<Pool<Call>> pool_;
   long process_ = process();
   std::atomic<bool> cancelled_{false};
+
+  friend struct Call;
 };
+
+void Call::operator()(uint32_t first_step, int worker) const { engine->compute(chunk, first_step, worker); }
 
 }  // namespace edge_phi
 

@@ -74,6 +74,7 @@ template <class Format, int tokens>
 void product(const uint8_t *panel, int lane, int pairs, const ActivationBlock *x, size_t stride, float *y,
              size_t y_stride, bool add, bool cold) {
   __m256 sum[tokens];
+#pragma GCC unroll 4
   for (int m = 0; m < tokens; m++) sum[m] = add ? _mm256_loadu_ps(y + m * y_stride) : _mm256_setzero_ps();
   for (int pair = 0; pair < pairs; pair++, panel += Format::pair_bytes) {
     if (cold)
@@ -92,6 +93,7 @@ void product(const uint8_t *panel, int lane, int pairs, const ActivationBlock *x
       }
     }
   }
+#pragma GCC unroll 4
   for (int m = 0; m < tokens; m++) _mm256_storeu_ps(y + m * y_stride, sum[m]);
 }
 

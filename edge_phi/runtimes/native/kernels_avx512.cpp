@@ -57,7 +57,8 @@ struct Bits8 {
 template <class Format, int tokens>
 void product(const uint8_t *panel, int pairs, const ActivationBlock *x, float *y, size_t y_stride, bool add,
              bool cold) {
-  __m512 sum[tokens];
+  __m512 sum[tokens];  // in registers, once every loop over it is unrolled
+#pragma GCC unroll 16
   for (int m = 0; m < tokens; m++) sum[m] = add ? _mm512_loadu_ps(y + m * y_stride) : _mm512_setzero_ps();
   for (int pair = 0; pair < pairs; pair++, panel += Format::pair_bytes) {
     if (cold)
@@ -77,6 +78,7 @@ void product(const uint8_t *panel, int pairs, const ActivationBlock *x, float *y
       }
     }
   }
+#pragma GCC unroll 16
   for (int m = 0; m < tokens; m++) _mm512_storeu_ps(y + m * y_stride, sum[m]);
 }
 

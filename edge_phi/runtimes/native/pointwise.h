@@ -43,8 +43,9 @@ void quantize(const float *x, int blocks, ActivationBlock *out, size_t stride) {
     float top = largest(larger(absolute(low), absolute(high)));
     float inverse = top > 1e-30f ? 127.0f / top : 0.0f;  // 0 also if it is not a number
     int8_t *codes = reinterpret_cast<int8_t *>(out->words);
-    int total = store_int8(codes, low * splat(inverse));
-    total += store_int8(codes + kLanes, high * splat(inverse));
+    const Lanes least = splat(-127.0f);  // also what is not a number
+    int total = store_int8(codes, larger(low * splat(inverse), least));
+    total += store_int8(codes + kLanes, larger(high * splat(inverse), least));
     out->start = -8 * total;
     out->scale = top / 127.0f;
   }
