@@ -170,7 +170,7 @@ def _rows(target: Array, metric: _Metric, grid: Grid, values: Array) -> Bytes:
         group = start // metric.group * metric.group
         if start == group:
             far = metric.pending_of_group(errors, group)
-        pending = far[:, start - group : stop - group] + metric.pending(errors, group, start, stop)
+        pending: Array = np.add(far[:, start - group : stop - group], metric.pending(errors, group, start, stop))
         aim: Array = target[:, start:stop] + pending @ metric.blocks[block]
         diagonal = np.diag(metric.factor)[start:stop]
         shared.append(grid.shared(aim, diagonal**2))
@@ -178,7 +178,7 @@ def _rows(target: Array, metric: _Metric, grid: Grid, values: Array) -> Bytes:
             here = slice(part * grid.part, (part + 1) * grid.part)
             if parts > 1:
                 near = metric.pending(errors, group, here.start, here.stop)
-                pending = far[:, here.start - group : here.stop - group] + near
+                pending = np.add(far[:, here.start - group : here.stop - group], near)
             square = metric.factor[here, here]
             problem = _Part(target[:, here], pending, square, metric.parts[part], grid, shared[-1])
             scales[:, part], offsets[:, part], codes[:, here] = problem.solve()
