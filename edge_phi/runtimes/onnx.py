@@ -66,6 +66,7 @@ class OnnxRuntime:
         self._session: Any = _load(artifact.graph, config, threads)
         self._binding: Any = self._session.io_binding()
         self._mask = np.ones((1, self.info.context_length), np.int64)
+        self._masks: dict[int, Any] = {}  # length -> that much of it
         self._options = _silent_options()
         # One token at a time is what time matters for: its arrays stay the same, and bound while nothing else is.
         self._step = _Chunk(np.zeros((1, 1), np.int64), np.zeros((1, self.info.vocab_size), np.float32))
@@ -92,15 +93,16 @@ class OnnxRuntime:
         self._check_open()
         check_extend(tokens, self.length, self.info)
         start = self.length
-        logits = np.empty((len(tokens) if all_logits else 1, self.info.vocab_size), np.float32)
         try:
             if len(tokens) == 1:
                 if cancel and cancel.is_set():
                     raise Cancelled("cancelled before the token")
                 self._run_step(tokens[0])
-                logits[...] = self._step.logits
-            else:
-                self._run_chunks(tokens, logits, all_logits, cancel)
+                logits = self._step.logits.copy()
+                return logits
+            logits = np.empty((len(tokens) if all_logits else 1, self.info.vocab_size), np.float32)
+            self._run_chunks(tokens, logits, all_logits, cancel)
+            return logits
         except BaseException as error:
             self.length = start
             if isinstance(error, EdgePhiError) or not isinstance(error, Exception):
@@ -108,7 +110,6 @@ class OnnxRuntime:
             if cancel and cancel.is_set():
                 raise Cancelled("cancelled while reading the prompt") from error
             raise EdgePhiError(f"ONNX Runtime failed: {_one_line(error)}") from error
-        return logits
 
     def rewind(self, length: int) -> None:
         """Forget all tokens past `length`; see `Runtime.rewind`."""
@@ -120,6 +121,7 @@ class OnnxRuntime:
         """Free the model; a second call does nothing."""
         self._binding = self._session = None
         self._cache.clear()
+        self._masks.clear()
 
     def _run_step(self, token: int) -> None:
         """Compute one token into the logits of `_step`."""
@@ -146,9 +148,12 @@ class OnnxRuntime:
 
     def _run(self, count: int, options: Any) -> None:
         """Compute the `count` tokens that are bound."""
-        self._binding.bind_cpu_input("attention_mask", self._mask[:, : self.length + count])  # in place: no copy
+        length = self.length + count
+        if length not in self._masks:  # kept: an editor's completions come back to the same lengths
+            self._masks[length] = onnxruntime.OrtValue.ortvalue_from_numpy(self._mask[:, :length])
+        self._binding.bind_ortvalue_input("attention_mask", self._masks[length])
         self._session.run_with_iobinding(self._binding, options)
-        self.length += count
+        self.length = length
 
     def _check_open(self) -> None:
         if self._session is None:
