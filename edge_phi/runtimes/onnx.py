@@ -98,8 +98,7 @@ class OnnxRuntime:
                 if cancel and cancel.is_set():
                     raise Cancelled("cancelled before the token")
                 self._run_step(tokens[0])
-                logits = self._step.logits.copy()
-                return logits
+                return np.array(self._step.logits)
             logits = np.empty((len(tokens) if all_logits else 1, self.info.vocab_size), np.float32)
             self._run_chunks(tokens, logits, all_logits, cancel)
             return logits
