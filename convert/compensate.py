@@ -116,6 +116,7 @@ def _factor(hessian: Array) -> Array:
         lower = np.linalg.cholesky(hessian[::-1, ::-1])
     except np.linalg.LinAlgError as error:
         raise EdgePhiError("the calibration text gives activations that cannot be weighed: give other text") from error
+    del hessian  # the caller keeps none: three of these at once are enough
     return np.ascontiguousarray(lower[::-1, ::-1])
 
 
