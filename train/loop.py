@@ -202,8 +202,8 @@ def read_metrics(out: Path) -> list[dict[str, Any]]:
 
 
 def _loss(model: Phi, teacher: Teacher | None, rows: Tensor) -> Tensor:
-    tokens = rows[:, :-1]
-    loss: Tensor = model(tokens, rows[:, 1:], teacher.lesson(tokens) if teacher else None)
+    lesson = [teacher.lesson(rows[:, :-1])] if teacher else []
+    loss: Tensor = model(rows[:, :-1], rows[:, 1:], *lesson)
     return loss
 
 
