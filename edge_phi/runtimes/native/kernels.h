@@ -8,6 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 
+// Families that this compiler can build; which of them this processor runs is asked when the engine is opened.
+#if defined(__x86_64__) && defined(__GNUC__)
+#define EDGE_PHI_X86
+#elif defined(__aarch64__) && defined(__GNUC__)
+#define EDGE_PHI_ARM
+#endif
+
 namespace edge_phi {
 
 constexpr int kTile = 16;  // most tokens a product takes at once

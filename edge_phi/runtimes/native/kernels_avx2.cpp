@@ -8,7 +8,7 @@
 // Registers for four tokens of 4 bits: 8 of weights, 4 of float sums, a sum of integers, an activation, the mask.
 #include "kernels.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
+#if defined(EDGE_PHI_X86)
 #include <immintrin.h>
 
 #include <cmath>
@@ -22,97 +22,61 @@
 
 #define EDGE_PHI_LANES 256
 #include "pointwise.h"
+#include "product.h"
 
 namespace edge_phi {
 namespace {
 
-constexpr size_t kFetchAhead = 4608;  // bytes, for lines that come from memory
-constexpr int kGroup = 4;             // tokens at once
+struct Registers {
+  __m256i a[8];
+};
 
 inline __m256i line(const uint8_t *p) { return _mm256_load_si256(reinterpret_cast<const __m256i *>(p)); }
 
 struct Bits4 {
-  static constexpr size_t pair_bytes = 576, block_bytes = 256;
-  static inline void unpack(const uint8_t *block, __m256i a[8]) {
+  static constexpr int bits = 4, group = 4;
+  using Weights = Registers;
+  static inline Registers unpack(const uint8_t *lines) {
     const __m256i low = _mm256_set1_epi8(15);
+    Registers w;
     for (int j = 0; j < 4; j++) {
-      __m256i both = line(block + 64 * j);
-      a[2 * j] = _mm256_and_si256(both, low);
-      a[2 * j + 1] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
+      __m256i both = line(lines + 64 * j);
+      w.a[2 * j] = _mm256_and_si256(both, low);
+      w.a[2 * j + 1] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
     }
+    return w;
   }
-  static inline __m256i sum(const __m256i a[8], const ActivationBlock &x) {
-    __m256i c = _mm256_maddubs_epi16(a[0], _mm256_set1_epi32(x.words[0]));
+  static inline __m256 sum(const Registers &w, const ActivationBlock &x) {
+    __m256i c = _mm256_maddubs_epi16(w.a[0], _mm256_set1_epi32(x.words[0]));
 #pragma GCC unroll 8
     for (int j = 1; j < 8; j++) {
-      c = _mm256_add_epi16(c, _mm256_maddubs_epi16(a[j], _mm256_set1_epi32(x.words[j])));
+      c = _mm256_add_epi16(c, _mm256_maddubs_epi16(w.a[j], _mm256_set1_epi32(x.words[j])));
       asm("" : "+x"(c));  // keeps the compiler from adding in another order, for which it runs out of registers
     }
-    return _mm256_add_epi32(_mm256_madd_epi16(c, _mm256_set1_epi16(1)), _mm256_set1_epi32(x.start));
+    c = _mm256_add_epi32(_mm256_madd_epi16(c, _mm256_set1_epi16(1)), _mm256_set1_epi32(x.start));
+    return _mm256_cvtepi32_ps(c);
   }
 };
 
 struct Bits8 {
-  static constexpr size_t pair_bytes = 1088, block_bytes = 512;
-  static inline void unpack(const uint8_t *block, __m256i a[8]) {
-    for (int j = 0; j < 8; j++) a[j] = line(block + 64 * j);
+  static constexpr int bits = 8, group = 4;
+  using Weights = Registers;
+  static inline Registers unpack(const uint8_t *lines) {
+    Registers w;
+    for (int j = 0; j < 8; j++) w.a[j] = line(lines + 64 * j);
+    return w;
   }
-  static inline __m256i sum(const __m256i a[8], const ActivationBlock &x) {
-    const __m256i one = _mm256_set1_epi16(1);
+  static inline __m256 sum(const Registers &w, const ActivationBlock &x) {
     __m256i c = _mm256_setzero_si256();
 #pragma GCC unroll 8
     for (int j = 0; j < 8; j++) {
-      __m256i signed_x = _mm256_sign_epi8(_mm256_set1_epi32(x.words[j]), a[j]);
-      c = _mm256_add_epi32(c, _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_abs_epi8(a[j]), signed_x), one));
+      __m256i signed_x = _mm256_sign_epi8(_mm256_set1_epi32(x.words[j]), w.a[j]);
+      __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w.a[j]), signed_x);
+      c = _mm256_add_epi32(c, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
     }
-    return c;
+    return _mm256_cvtepi32_ps(c);
   }
 };
-
-// `tokens` of the `stride` tokens of a tile; eight rows from byte `lane` of each line on.
-template <class Format, int tokens>
-void product(const uint8_t *panel, int lane, int pairs, const ActivationBlock *x, size_t stride, float *y,
-             size_t y_stride, bool add, bool cold) {
-  __m256 sum[tokens];
-#pragma GCC unroll 4
-  for (int m = 0; m < tokens; m++) sum[m] = add ? _mm256_loadu_ps(y + m * y_stride) : _mm256_setzero_ps();
-  for (int pair = 0; pair < pairs; pair++, panel += Format::pair_bytes) {
-    if (cold)
-      for (size_t i = 0; i < Format::pair_bytes; i += 64)
-        _mm_prefetch(reinterpret_cast<const char *>(panel) + kFetchAhead + i, _MM_HINT_T0);
-    for (int half = 0; half < 2; half++, x += stride) {
-      __m256i a[8];
-      Format::unpack(panel + 64 + half * Format::block_bytes + lane, a);
-      __m256 scale = _mm256_cvtph_ps(
-          _mm_load_si128(reinterpret_cast<const __m128i *>(panel + half * 32 + lane / 2)));
-#pragma GCC unroll 4
-      for (int m = 0; m < tokens; m++) {
-        __m256 c = _mm256_cvtepi32_ps(Format::sum(a, x[m]));
-        sum[m] = _mm256_fmadd_ps(c, _mm256_mul_ps(scale, _mm256_set1_ps(x[m].scale)), sum[m]);
-        asm volatile("");  // one token after the other: together they need more registers than there are
-      }
-    }
-  }
-#pragma GCC unroll 4
-  for (int m = 0; m < tokens; m++) _mm256_storeu_ps(y + m * y_stride, sum[m]);
-}
-
-template <class Format>
-void product_any(const uint8_t *panel, int pairs, const ActivationBlock *x, int tokens, float *y, size_t y_stride,
-                 bool add, bool cold) {
-  size_t stride = size_t(tokens);
-  for (int m = 0; m < tokens; m += kGroup, x += kGroup, y += kGroup * y_stride)
-    for (int lane = 0; lane < 64; lane += 32) {
-      float *out = y + lane / 4;
-      bool fetch = cold && m == 0 && lane == 0;
-      switch (tokens - m) {
-        case 1: product<Format, 1>(panel, lane, pairs, x, stride, out, y_stride, add, fetch); break;
-        case 2: product<Format, 2>(panel, lane, pairs, x, stride, out, y_stride, add, fetch); break;
-        case 3: product<Format, 3>(panel, lane, pairs, x, stride, out, y_stride, add, fetch); break;
-        default: product<Format, 4>(panel, lane, pairs, x, stride, out, y_stride, add, fetch); break;
-      }
-    }
-}
 
 bool usable() {
   return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
@@ -120,7 +84,7 @@ bool usable() {
 
 }  // namespace
 
-const Kernels kAvx2 = {"avx2", usable, product_any<Bits4>, product_any<Bits8>, normalize, quantize, gelu,
+const Kernels kAvx2 = {"avx2", usable, product<Bits4>, product<Bits8>, normalize, quantize, gelu,
                        accumulate, to_half, attend};
 
 }  // namespace edge_phi
@@ -128,8 +92,4 @@ const Kernels kAvx2 = {"avx2", usable, product_any<Bits4>, product_any<Bits8>, n
 #if defined(__clang__)
 #pragma clang attribute pop
 #endif
-#else
-namespace edge_phi {
-const Kernels kAvx2 = {nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr};
-}
 #endif
