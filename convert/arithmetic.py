@@ -1,15 +1,60 @@
-"""Phi's arithmetic in numpy float32: what is between the matrix products, and weights as the products take them."""
+"""Phi's arithmetic in numpy float32: matrix products, what is between them, and weights as the products take them.
+
+Work is cut into pieces of one size, each computed by one thread: more threads change the time it takes, not one bit.
+The threads of a BLAS library would cut it by their number, and get in the way of ours.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_phi.checkpoint import Checkpoint, PhiConfig
+from edge_phi.cores import usable_cores
+from edge_phi.errors import MissingExtra
 
 Array = npt.NDArray[np.float32]
+
+_ROWS = 256  # of a product, computed by one thread
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+@contextlib.contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Keep the BLAS library to the thread that calls it.
+
+    Raises:
+        MissingExtra: threadpoolctl is not installed.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError as error:
+        raise MissingExtra("calibration needs threadpoolctl: run pip install 'edge-phi[convert]'") from error
+    with threadpool_limits(limits=1, user_api="blas"):
+        yield
+
+
+def shared_out(work: Callable[[_Item], _Result], items: Iterable[_Item]) -> list[_Result]:
+    """`work` of all items, in their order, by as many threads as there are cores."""
+    with ThreadPoolExecutor(usable_cores()) as pool:
+        return list(pool.map(work, items))
+
+
+def matmul(left: Array, right: Array) -> Array:
+    """left @ right, float32 [n, k] and [k, m], some rows to each thread."""
+    result = np.empty((len(left), right.shape[1]), np.float32)
+
+    def fill(top: int) -> None:
+        np.matmul(left[top : top + _ROWS], right, out=result[top : top + _ROWS])
+
+    shared_out(fill, range(0, len(left), _ROWS))
+    return result
 
 
 def load(checkpoint: Checkpoint, names: tuple[str, ...]) -> Array:

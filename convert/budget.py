@@ -22,7 +22,7 @@ from edge_phi.errors import InvalidCall, InvalidFile
 from edge_phi.gguf_model import tensor_shapes
 
 from . import ggml
-from .arithmetic import attention, gelu, layer_norm, load, rotary_angles
+from .arithmetic import attention, gelu, layer_norm, load, matmul, one_thread_each, rotary_angles
 from .calibration import Calibration
 from .gguf_tensors import aligned, sources_of
 from .mixture import fitting
@@ -63,7 +63,9 @@ def types_within(nbytes: int, header_bytes: int, checkpoint: Checkpoint, calibra
         raise InvalidCall(
             f"a file of {nbytes / 1e6:.1f} MB is too small: this model takes at least {smallest / 1e6:.1f} MB"
         )
-    return {**vectors, **choose(_measure(checkpoint, calibration), nbytes - fixed)}
+    with one_thread_each():
+        choices = _measure(checkpoint, calibration)
+    return {**vectors, **choose(choices, nbytes - fixed)}
 
 
 def choose(choices: Mapping[str, list[Choice]], nbytes: int) -> dict[str, str]:
@@ -158,11 +160,12 @@ def _probe(checkpoint: Checkpoint, calibration: Calibration) -> dict[str, _Probe
         exact = layer.run(exact, layer.weights)
     norm = layer_norm(checkpoint, "model.final_layernorm")
     exact, weights, bias = norm(exact), checkpoint.tensor("lm_head.weight"), checkpoint.tensor("lm_head.bias")
+    logits = matmul(exact, weights.T) + bias
     divergences = {
-        name: _divergence(exact @ weights.T + bias, norm(hidden) @ weights.T + bias) for name, hidden in changed.items()
+        name: _divergence(logits, matmul(norm(hidden), weights.T) + bias) for name, hidden in changed.items()
     }
     name, rounded = round_(("lm_head.weight",), weights, exact)
-    divergences[name] = _divergence(exact @ weights.T + bias, exact @ rounded.T + bias)
+    divergences[name] = _divergence(logits, matmul(exact, rounded.T) + bias)
     if not all(map(np.isfinite, divergences.values())):
         raise InvalidFile(f"{checkpoint.folder}: its predictions are not finite numbers: the model is broken")
     return {name: _Probed(divergence, *sampled[name]) for name, divergence in divergences.items()}
@@ -192,16 +195,16 @@ class _Layer:
         """The layer's output, float32 [tokens, width], with these weights."""
         inputs = dict(self._inputs(hidden, weights))
         output: Array = hidden + self._biases["dense"] + self._biases["fc2"]
-        output += inputs["dense"] @ weights["dense"].T
-        output += inputs["fc2"] @ weights["fc2"].T
+        output += matmul(inputs["dense"], weights["dense"].T)
+        output += matmul(inputs["fc2"], weights["fc2"].T)
         return output
 
     def _inputs(self, hidden: Array, weights: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
         normed = self._norm(hidden)
         yield "qkv", normed
         yield "fc1", normed
-        yield "fc2", gelu(normed @ weights["fc1"].T + self._biases["fc1"])
-        qkv = normed @ weights["qkv"].T + self._biases["qkv"]
+        yield "fc2", gelu(matmul(normed, weights["fc1"].T) + self._biases["fc1"])
+        qkv = matmul(normed, weights["qkv"].T) + self._biases["qkv"]
         parts = (qkv[top : top + self._length] for top in range(0, len(qkv), self._length))
         attended = [attention(part, self._length, self._heads, self._rotation) for part in parts]
         yield "dense", np.concatenate(attended)

@@ -16,14 +16,13 @@ Beyond GPTQ:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
-from edge_phi.cores import usable_cores
 from edge_phi.errors import EdgePhiError
 
+from .arithmetic import shared_out
 from .grid_bytes import Bytes
 from .grids import Array, Grid
 from .walk import Statistics
@@ -74,8 +73,7 @@ def compensate(weights: Array, statistics: Statistics, grid: Grid, *, bias: bool
     def work(top: int) -> Bytes:
         return _rows(target[top : top + _ROWS], metric, grid, values[top : top + _ROWS])
 
-    with ThreadPoolExecutor(usable_cores()) as pool:
-        done = list(pool.map(work, range(0, len(weights), _ROWS)))
+    done = shared_out(work, range(0, len(weights), _ROWS))
     return Rounded(np.concatenate(done), values, _shift(weights, values, statistics) if bias else None)
 
 

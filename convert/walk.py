@@ -4,8 +4,8 @@ Each matrix product is shown with the statistics of its inputs, and its weights 
 from there on two models run side by side, the exact one and the replaced one, and later products show what has become
 of their inputs. One layer's weights are in memory at a time, streamed from the checkpoint.
 
-The arithmetic is float32 with sums in the order of numpy's BLAS, which may depend on the processor and on the number of
-threads: the last bits of what comes out are those of one machine.
+The arithmetic is float32 with sums in the order of numpy's BLAS, which may depend on the processor, not on the number
+of threads: the last bits of what comes out are those of one kind of machine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from edge_phi.checkpoint import Checkpoint, PhiConfig
 from edge_phi.errors import InvalidFile
 
-from .arithmetic import attention, gelu, layer_norm, load, rotary_angles
+from .arithmetic import attention, gelu, layer_norm, load, matmul, one_thread_each, rotary_angles, shared_out
 
 Array = npt.NDArray[np.float32]
 
@@ -99,7 +99,7 @@ class Statistics:
 
         Not kept: it may be larger than all weights of a layer.
         """
-        total: Array = self._inputs.T @ self._inputs
+        total = matmul(self._inputs.T, self._inputs)
         total /= np.float32(self.tokens)
         return total
 
@@ -115,9 +115,9 @@ class Statistics:
             for top in range(0, self.tokens, _CHUNK):
                 part = self._inputs[top : top + _CHUNK]
                 change = self._exact[top : top + _CHUNK] - part
-                total += (change if tall else change @ weights.T).T @ part
+                total += matmul((change if tall else matmul(change, weights.T)).T, part)
             total /= np.float32(self.tokens)
-        return weights @ total if tall else total
+        return matmul(weights, total) if tall else total
 
 
 Visit = Callable[[Product, Array, Statistics], Replacement | None]
@@ -145,6 +145,11 @@ def walk(checkpoint: Checkpoint, tokens: npt.NDArray[np.int32], visit: Visit) ->
     Raises:
         InvalidFile: a weight or an activation is not a finite number.
     """
+    with one_thread_each():
+        _walk(checkpoint, tokens, visit)
+
+
+def _walk(checkpoint: Checkpoint, tokens: npt.NDArray[np.int32], visit: Visit) -> None:
     config = checkpoint.config
     table = load(checkpoint, _EMBEDDING.tensors)
     readers = _readers(checkpoint)
@@ -244,12 +249,18 @@ def _multiply(
     replaced = visit(product, weights, statistics)
 
     def run(x: Array, weights: Array, bias: Array) -> Array:
-        parts = (x[top : top + rows] @ weights.T + bias for top in range(0, len(x), rows))
-        first = next(parts) if then is None else then(next(parts))
+        def piece(top: int) -> Array:
+            part: Array = x[top : top + rows] @ weights.T + bias
+            return part if then is None else then(part)
+
+        first = piece(0)
         out = np.empty((len(x), first.shape[1]), np.float32)
-        out[: len(first)] = first
-        for number, part in enumerate(parts, 1):
-            out[number * rows : (number + 1) * rows] = part if then is None else then(part)
+        out[:rows] = first
+
+        def fill(top: int) -> None:
+            out[top : top + rows] = piece(top)
+
+        shared_out(fill, range(rows, len(x), rows))
         return out
 
     exact = run(inputs.exact, weights, bias)
