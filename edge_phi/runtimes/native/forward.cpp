@@ -49,10 +49,7 @@ class Array {
   T &operator[](size_t i) const { return data_[i]; }
 
  private:
-  struct Free {
-    void operator()(void *p) const { std::free(p); }
-  };
-  std::unique_ptr<void, Free> memory_;
+  std::unique_ptr<void, void (*)(void *)> memory_{nullptr, std::free};
   T *data_ = nullptr;
 };
 

@@ -5,14 +5,27 @@
 // not depend on which other tokens are computed beside it.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 // Families that this compiler can build; which of them this processor runs is asked when the engine is opened.
 #if defined(__x86_64__) && defined(__GNUC__)
 #define EDGE_PHI_X86
 #elif defined(__aarch64__) && defined(__GNUC__)
 #define EDGE_PHI_ARM
+#endif
+
+// The instructions that what follows is compiled for, to the end of the file. Library headers must come before it: a
+// function of theirs that was compiled for them could end up in other files.
+#define EDGE_PHI_PRAGMA(...) _Pragma(#__VA_ARGS__)
+#if defined(__clang__)
+#define EDGE_PHI_TARGET(set) EDGE_PHI_PRAGMA(clang attribute push(__attribute__((target(set))), apply_to = function))
+#define EDGE_PHI_TARGET_END EDGE_PHI_PRAGMA(clang attribute pop)
+#else
+#define EDGE_PHI_TARGET(set) EDGE_PHI_PRAGMA(GCC target(set))
+#define EDGE_PHI_TARGET_END
 #endif
 
 namespace edge_phi {

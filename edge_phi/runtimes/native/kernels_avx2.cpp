@@ -11,15 +11,7 @@
 #if defined(EDGE_PHI_X86)
 #include <immintrin.h>
 
-#include <cmath>
-#include <cstring>
-
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
-#else
-#pragma GCC target("avx2,fma,f16c")
-#endif
-
+EDGE_PHI_TARGET("avx2,fma,f16c")
 #define EDGE_PHI_LANES 256
 #include "pointwise.h"
 #include "product.h"
@@ -89,7 +81,5 @@ const Kernels kAvx2 = {"avx2", usable, product<Bits4>, product<Bits8>, normalize
 
 }  // namespace edge_phi
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#endif
+EDGE_PHI_TARGET_END
 #endif

@@ -12,16 +12,7 @@
 #if defined(EDGE_PHI_X86)
 #include <immintrin.h>
 
-#include <cmath>
-#include <cstring>
-
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c"))), \
-                             apply_to = function)
-#else
-#pragma GCC target("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")
-#endif
-
+EDGE_PHI_TARGET("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")
 #define EDGE_PHI_LANES 512
 #include "pointwise.h"
 #include "product.h"
@@ -84,7 +75,5 @@ const Kernels kAvx512 = {"avx512-vnni", usable, product<Bits4>, product<Bits8>, 
 
 }  // namespace edge_phi
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#endif
+EDGE_PHI_TARGET_END
 #endif

@@ -8,19 +8,15 @@
 
 #if defined(EDGE_PHI_ARM)
 #include <arm_neon.h>
-
-#include <cmath>
-#include <cstring>
 #if defined(__linux__)
 #include <sys/auxv.h>
 #endif
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("dotprod"))), apply_to = function)
+EDGE_PHI_TARGET("dotprod")
 #else
-#pragma GCC target("arch=armv8.2-a+dotprod")
+EDGE_PHI_TARGET("arch=armv8.2-a+dotprod")
 #endif
-
 #define EDGE_PHI_LANES 128
 #include "pointwise.h"
 #include "product.h"
@@ -84,7 +80,5 @@ const Kernels kNeon = {"neon-dotprod", usable, product<Bits4>, product<Bits8>, n
 
 }  // namespace edge_phi
 
-#if defined(__clang__)
-#pragma clang attribute pop
-#endif
+EDGE_PHI_TARGET_END
 #endif

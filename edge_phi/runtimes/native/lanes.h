@@ -6,10 +6,7 @@
 // Everything has internal linkage, so that no file gets another's instructions.
 #pragma once
 
-#include <cmath>
-#include <cstddef>
-#include <cstdint>
-#include <cstring>
+#include "kernels.h"
 
 namespace edge_phi {
 namespace {
@@ -174,19 +171,19 @@ inline int store_int8(int8_t *p, const Lanes &a) {
 }
 
 // Across the lanes, by halves.
-inline float sum(const Lanes &x) {
+template <class Operation>
+inline float across(const Lanes &x, Operation operation) {
   float v[kLanes];
   store(v, x);
   for (int half = kLanes / 2; half; half /= 2)
-    for (int i = 0; i < half; i++) v[i] += v[i + half];
+    for (int i = 0; i < half; i++) v[i] = operation(v[i], v[i + half]);
   return v[0];
 }
+inline float sum(const Lanes &x) {
+  return across(x, [](float a, float b) { return a + b; });
+}
 inline float largest(const Lanes &x) {
-  float v[kLanes];
-  store(v, x);
-  for (int half = kLanes / 2; half; half /= 2)
-    for (int i = 0; i < half; i++) v[i] = v[i] > v[i + half] ? v[i] : v[i + half];
-  return v[0];
+  return across(x, [](float a, float b) { return a > b ? a : b; });
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 // 8 bits, gelu, attention. Included by each kernel file after lanes.h.
 #pragma once
 
-#include "kernels.h"
 #include "lanes.h"
 
 namespace edge_phi {

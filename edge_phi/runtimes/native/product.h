@@ -12,8 +12,6 @@
 #include "lanes.h"
 #include "packing.h"
 
-#include "kernels.h"
-
 namespace edge_phi {
 namespace {
 
