@@ -81,10 +81,11 @@ def open_runtime(artifact: Artifact, *, threads: int | None = None) -> Runtime:
 
         return OnnxRuntime(artifact, threads=threads)
     if artifact.engine == "native":
-        from .native import NativeRuntime, is_suited
+        from .native import NativeRuntime, open_suited
 
-        if engines.asked_for() or is_suited(artifact):
-            return NativeRuntime(artifact, threads=threads)
+        runtime = NativeRuntime(artifact, threads=threads) if engines.asked_for() else open_suited(artifact, threads)
+        if runtime is not None:
+            return runtime
     if artifact.format == "gguf":
         from .llama_cpp import LlamaCppRuntime
 

@@ -19,46 +19,50 @@ import numpy.typing as npt
 from ... import gguf_model
 from ...cores import usable_cores
 from ...errors import Cancelled, EdgePhiError, InvalidCall, InvalidFile, MissingExtra
-from ...gguf_header import read_gguf_header
+from ...gguf_header import GgufHeader, read_gguf_header
 from ...store import Artifact
 from .. import RuntimeInfo, check_extend, check_rewind
 from .library import CANCELLED, NO_MEMORY, OK, PORTABLE, kernels, load_library
 from .weights import geometry_of, open_weights
 
-__all__ = ["NativeRuntime", "is_suited", "kernels"]
+__all__ = ["NativeRuntime", "kernels", "open_suited"]
 
 _POLL_S = 0.002  # how often a long call looks whether it is cancelled
 _SHORT_BYTES = 100e6  # weights times tokens: calls below take a few milliseconds, and nobody watches them
 _MAX_THREADS = 64
 
 
-def is_suited(artifact: Artifact) -> bool:
-    """Whether this engine is the one to load a GGUF file with here: it computes such a model, and computes it fast.
+def open_suited(artifact: Artifact, threads: int | None = None) -> NativeRuntime | None:
+    """Load a GGUF file if this engine computes such a model, and computes it fast here; else None.
 
     Raises:
-        InvalidCall: there is no such file.
-        InvalidFile: it is damaged.
+        InvalidCall, InvalidFile, EdgePhiError: as `NativeRuntime`.
     """
-    header = read_gguf_header(artifact.path)
+    header = read_gguf_header(artifact.path)  # read once: a large vocabulary takes a sixth of a second
     if header.architecture != gguf_model.ARCHITECTURE:
-        return False
+        return None
     try:
         fast = kernels()[0] != PORTABLE or not importlib.util.find_spec("llama_cpp")
-        return fast and geometry_of(header) is not None
+        if not fast or geometry_of(header) is None:
+            return None
     except MissingExtra:
-        return False
+        return None
+    return NativeRuntime(artifact, threads=threads, header=header)
 
 
 class NativeRuntime:
     """A Q4_0 or Q8_0 GGUF file of a Phi model in our own engine; the protocol is `edge_phi.runtimes.Runtime`."""
 
-    def __init__(self, artifact: Artifact, *, threads: int | None = None, kernels: str = "") -> None:
+    def __init__(
+        self, artifact: Artifact, *, threads: int | None = None, kernels: str = "", header: GgufHeader | None = None
+    ) -> None:
         """Load `artifact`.
 
         Args:
             artifact: of format "gguf".
             threads: computing threads; as many as the cores this process may use if None.
             kernels: a name of `kernels()`; the fastest if empty.
+            header: the file's, if it has been read already.
 
         Raises:
             InvalidCall: no such file, or fewer than one thread.
@@ -72,7 +76,7 @@ class NativeRuntime:
         threads = usable_cores() if threads is None else threads
         if threads < 1:
             raise InvalidCall(f"{threads} threads cannot compute: give 1 or more")
-        header = read_gguf_header(artifact.path)
+        header = header or read_gguf_header(artifact.path)
         geometry = geometry_of(header)
         if geometry is None:
             raise InvalidFile(

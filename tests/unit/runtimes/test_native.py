@@ -301,7 +301,7 @@ def test_without_the_library(
     monkeypatch.setattr(library, "NATIVE_LIBRARY", tmp_path / "engine.so")
     with pytest.raises(MissingExtra, match="was not built"):
         NativeRuntime(tiny_gguf("q4_0"))
-    assert not native.is_suited(tiny_gguf("q4_0"))
+    assert native.open_suited(tiny_gguf("q4_0")) is None
     (tmp_path / "engine.so").write_bytes(b"no library")
     with pytest.raises(MissingExtra, match="does not load"):
         NativeRuntime(tiny_gguf("q4_0"))
