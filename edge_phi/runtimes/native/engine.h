@@ -16,27 +16,24 @@
 
 struct PhiGeometry {
   int32_t layers;
-  int32_t width;           // of the residual stream; a multiple of 64
-  int32_t heads;           // width / heads is a multiple of 16
-  int32_t inner;           // of the MLP; a multiple of 64
-  int32_t rotary;          // dimensions of a head that are rotated; even
-  int32_t vocabulary;      // rows of the embedding and of the output head
-  int32_t context;         // tokens the cache holds
-  int32_t bits;            // of the layers' matrices: 4 (all are Q4_0) or 8 (Q4_0 and Q8_0)
-  int32_t embedding_type;  // ggml's number of the embedding's type
-  float epsilon;           // of the LayerNorms
-  float theta;             // base of the rotary frequencies
+  int32_t width;  // of the residual stream; a multiple of 64
+  int32_t heads;  // width / heads is a multiple of 16
+  int32_t inner;  // of the MLP; a multiple of 64
+  int32_t rotary;  // dimensions of a head that are rotated; even
+  int32_t vocabulary, context;
+  int32_t bits;  // of the layers' matrices: 4 (all are Q4_0) or 8 (Q4_0 and Q8_0)
+  int32_t embedding_type;  // as PhiTensor::type
+  float epsilon;  // of the LayerNorms
+  float theta;  // base of the rotary frequencies
 };
 
 // A tensor inside a GGUF file. Order of a model's: for each layer norm weight and bias, qkv weight and bias, attention
 // output weight and bias, MLP up weight and bias, MLP down weight and bias; then the embedding, the last norm's weight
 // and bias, the output head's weight and bias.
 struct PhiTensor {
-  uint64_t offset;  // bytes from the start of the file
-  uint64_t bytes;
-  int64_t rows;     // 1 for norms and biases
-  int64_t columns;
-  int32_t type;     // ggml's number: 0 F32, 1 F16, 2 Q4_0, 8 Q8_0, 14 Q6_K
+  uint64_t offset, bytes;  // from the start of the file
+  int64_t rows, columns;  // 1 row for norms and biases
+  int32_t type;  // ggml's number: 0 F32, 1 F16, 2 Q4_0, 8 Q8_0, 14 Q6_K
   int32_t unused;
 };
 
@@ -44,7 +41,7 @@ enum PhiStatus : int32_t { PHI_OK = 0, PHI_CANCELLED = 1, PHI_INVALID = 2, PHI_N
 
 struct PhiEngine;
 
-// Version of the packed weights' layout: those of another version mean something else.
+// Version of the packed weights' layout.
 EDGE_PHI_API int32_t phi_format();
 
 // Name of the index-th instruction set that this library and this processor share, the fastest first; null past the
@@ -54,10 +51,9 @@ EDGE_PHI_API const char *phi_kernels(int32_t index);
 // Bytes of the packed weights, or -1 if this geometry is out of bounds. They must begin at a multiple of 64.
 EDGE_PHI_API int64_t phi_packed_bytes(const PhiGeometry *geometry);
 
-// Parts that packing falls into: each can be packed by a thread of its own.
+// Packing falls into parts; each can be done by a thread of its own. PHI_INVALID if a tensor has not the type, shape and
+// place it must have.
 EDGE_PHI_API int32_t phi_pack_parts(const PhiGeometry *geometry);
-
-// Pack one part. PHI_INVALID if a tensor has not the type, shape and place it must have.
 EDGE_PHI_API int32_t phi_pack(const PhiGeometry *geometry, const PhiTensor *tensors, int32_t tensor_count,
                               const uint8_t *file, uint64_t file_bytes, uint8_t *packed, uint64_t packed_bytes,
                               int32_t part);

@@ -110,12 +110,9 @@ class Engine {
     keys_.allocate(cache);
     values_.allocate(cache);
     x_.allocate(size_t(kChunk) * g_.width);
-    normal_data_.allocate(size_t(kChunk) * (g_.width / kBlock));
-    last_data_.allocate(size_t(kChunk) * (g_.width / kBlock));
-    inner_data_.allocate(size_t(kChunk) * ((g_.width + g_.inner) / kBlock));
-    normal_.data = normal_data_.get();
-    last_.data = last_data_.get();
-    inner_.data = inner_data_.get();
+    normal_.allocate(size_t(kChunk) * (g_.width / kBlock));
+    last_.allocate(size_t(kChunk) * (g_.width / kBlock));
+    inner_.allocate(size_t(kChunk) * ((g_.width + g_.inner) / kBlock));
     make_rotations();
   }
 
@@ -220,10 +217,9 @@ class Engine {
       const Layer &layer = layers_[size_t(l)];
       // Of the last layer, tokens without logits leave nothing behind but their keys and values.
       int from = l == g_.layers - 1 ? c.count - c.rows : 0;
-      Activations normal = normal_, last = last_, inner = inner_;
-      normal.shape(c.count, g_.width / kBlock);
-      last.shape(c.count - from, g_.width / kBlock);
-      inner.shape(c.count - from, (g_.width + g_.inner) / kBlock);
+      const Activations normal(normal_.get(), c.count, g_.width / kBlock);
+      const Activations last(last_.get(), c.count - from, g_.width / kBlock);
+      const Activations inner(inner_.get(), c.count - from, (g_.width + g_.inner) / kBlock);
       step(c.count, [&](int token) {
         k_.normalize(&x_[size_t(token) * g_.width], layer.norm_weight, layer.norm_bias, g_.width, g_.epsilon, scratch);
         k_.quantize(scratch, normal.blocks, normal.at(token, 0), normal.stride(token));
@@ -247,8 +243,7 @@ class Engine {
                         layer.second_bias + item * kNarrow, kNarrow);
       });
     }
-    Activations last = last_;
-    last.shape(c.rows, g_.width / kBlock);
+    const Activations last(last_.get(), c.rows, g_.width / kBlock);
     step(c.rows, [&](int row) {
       k_.normalize(&x_[size_t(c.count - c.rows + row) * g_.width], floats(plan_.last_norm_weight),
                    floats(plan_.last_norm_bias), g_.width, g_.epsilon, scratch);
@@ -264,21 +259,17 @@ class Engine {
     const int columns = together_ * head_width_, stride = 3 * columns, first = head * head_width_;
     float *q = scratch, *k = q + columns, *v = k + columns, *out = scratch + size_t(kChunk) * stride;
     float *scores = scratch + item_floats();
-    q += size_t(from) * stride;
     const int panels = columns / kPanelRows, width_panels = g_.width / kPanelRows, panel = first / kPanelRows;
     weights.first.multiply(panel, panels, live, q, size_t(stride));
     weights.first.multiply(width_panels + panel, panels, normal, k, size_t(stride));
     weights.first.multiply(2 * width_panels + panel, panels, normal, v, size_t(stride));
     const float *bias = weights.first_bias + first;
-    for (int token = 0; token < c.count; token++) {
-      size_t row = size_t(token) * stride;
+    for (size_t row = 0; row < size_t(c.count) * stride; row += size_t(stride))
       for (int i = 0; i < columns; i++) {
+        if (row < size_t(live.tokens) * stride) q[row + i] += bias[i];
         k[row + i] += bias[g_.width + i];
         v[row + i] += bias[2 * g_.width + i];
       }
-      if (token >= from)
-        for (int i = 0; i < columns; i++) q[row - size_t(from) * stride + i] += bias[i];
-    }
     for (int h = 0; h < together_; h++) {
       size_t cache = (size_t(layer) * g_.heads + size_t(head + h)) * size_t(padded_context_) * size_t(head_width_);
       for (int token = 0; token < c.count; token++)
@@ -349,8 +340,7 @@ class Engine {
   Array<uint16_t> keys_, values_;  // float16 [layer][head][...]
   Array<float> cosines_, sines_;   // [position][pair]
   Array<float> x_;                 // the residual stream [token][width]
-  Array<ActivationBlock> normal_data_, last_data_, inner_data_;
-  Activations normal_, last_, inner_;
+  Array<ActivationBlock> normal_, last_, inner_;
   Array<float> scratch_[kMaxThreads];
   std::unique_ptr<Pool<Call>> pool_;
   long process_ = process();
@@ -414,17 +404,14 @@ int32_t phi_product(const char *kernels, const uint8_t *blocks, int32_t type, in
     Array<ActivationBlock> activations;
     packed.allocate(panel * size_t(rows / kPanelRows));
     activations.allocate(size_t(tokens) * size_t(columns / kBlock));
-    for (int row = 0; row < rows; row++) {
-      const uint8_t *from = blocks + row_bytes(type, columns) * uint64_t(row);
+    for (int row = 0; row < rows; row++, blocks += row_bytes(type, columns)) {
       uint8_t *to = &packed[size_t(row / kPanelRows) * panel];
       if (type == Q4_0)
-        pack_row4(from, columns, to, row % kPanelRows, 0);
+        pack_row4(blocks, columns, to, row % kPanelRows, 0);
       else
-        pack_row8(type, from, columns, nullptr, to, row % kPanelRows, 0);
+        pack_row8(type, blocks, columns, nullptr, to, row % kPanelRows, 0);
     }
-    Activations quantized;
-    quantized.data = activations.get();
-    quantized.shape(tokens, columns / kBlock);
+    const Activations quantized(activations.get(), tokens, columns / kBlock);
     for (int token = 0; token < tokens; token++)
       k->quantize(x + size_t(token) * columns, quantized.blocks, quantized.at(token, 0), quantized.stride(token));
     Matrix matrix{packed.get(), columns / 64, pair, type == Q4_0 ? k->product4 : k->product8};

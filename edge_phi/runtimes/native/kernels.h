@@ -42,13 +42,11 @@ struct ActivationBlock {
 
 // Activations of `tokens` tokens: [tile][block][token in the tile], so that a product reads straight on.
 struct Activations {
-  ActivationBlock *data = nullptr;
-  int tokens = 0, blocks = 0;
-  int tile = 1;  // tokens in each tile but the last
+  ActivationBlock *data;
+  int tokens, blocks;
+  int tile;  // tokens in each tile but the last
 
-  void shape(int tokens_, int blocks_) {
-    tokens = tokens_;
-    blocks = blocks_;
+  Activations(ActivationBlock *data_, int tokens_, int blocks_) : data(data_), tokens(tokens_), blocks(blocks_) {
     int tiles = (tokens + kTile - 1) / kTile;
     tile = tiles ? (tokens + tiles - 1) / tiles : 1;  // 17 tokens are 9 + 8, not 16 + 1
   }

@@ -137,6 +137,32 @@ struct Source {
   }
 };
 
+// The codes of a block of Q4_0 or Q8_0; returns its scale.
+uint16_t read_block(int32_t type, const uint8_t *block, int8_t codes[kBlock]) {
+  uint16_t scale;
+  std::memcpy(&scale, block, 2);
+  if (type == Q8_0) std::memcpy(codes, block + 2, kBlock);
+  for (int i = 0; type == Q4_0 && i < 16; i++) {
+    codes[i] = int8_t((block[2 + i] & 15) - 8);
+    codes[i + 16] = int8_t((block[2 + i] >> 4) - 8);
+  }
+  return scale;
+}
+
+// 32 floats rounded to int8; returns their scale.
+uint16_t round_block(const float *x, int8_t codes[kBlock]) {
+  float top = 0;
+  for (int k = 0; k < kBlock; k++) top = std::fabs(x[k]) > top ? std::fabs(x[k]) : top;
+  uint16_t scale = float_to_half(top / 127);
+  float used = half_to_float(scale);
+  for (int k = 0; k < kBlock; k++) {
+    float code = used > 0 ? x[k] / used : 0;
+    code = code > 127 ? 127 : code >= -127 ? code : code < -127 ? -127 : 0;  // the last: not a number
+    codes[k] = int8_t(std::nearbyint(code));
+  }
+  return scale;
+}
+
 void decode_q6_k(const uint8_t *block, float *out) {
   uint16_t half;
   std::memcpy(&half, block + 208, 2);
@@ -207,20 +233,11 @@ void decode_row(int32_t type, const uint8_t *row, int64_t columns, float *out) {
       }
       break;
     case Q4_0:
-      for (; columns > 0; columns -= 32, row += 18, out += 32) {
-        std::memcpy(&half, row, 2);
-        float scale = half_to_float(half);
-        for (int i = 0; i < 16; i++) {
-          out[i] = scale * float((row[2 + i] & 15) - 8);
-          out[i + 16] = scale * float((row[2 + i] >> 4) - 8);
-        }
-      }
-      break;
     case Q8_0:
-      for (; columns > 0; columns -= 32, row += 34, out += 32) {
-        std::memcpy(&half, row, 2);
-        float scale = half_to_float(half);
-        for (int i = 0; i < 32; i++) out[i] = scale * float(int8_t(row[2 + i]));
+      for (; columns > 0; columns -= kBlock, row += row_bytes(type, kBlock), out += kBlock) {
+        int8_t codes[kBlock];
+        float scale = half_to_float(read_block(type, row, codes));
+        for (int i = 0; i < kBlock; i++) out[i] = scale * float(codes[i]);
       }
       break;
     case Q6_K:
@@ -248,36 +265,15 @@ void pack_row4(const uint8_t *blocks, int64_t columns, uint8_t *panel, int row, 
 void pack_row8(int32_t type, const uint8_t *data, int64_t columns, float *scratch, uint8_t *panel, int row,
                int64_t first_block) {
   bool decoded = type != Q4_0 && type != Q8_0;
+  uint64_t bytes = row_bytes(type, kBlock);
   if (decoded) decode_row(type, data, columns, scratch);
   for (int64_t i = 0; i < columns / kBlock; i++) {
-    uint16_t scale;
-    int8_t values[kBlock];
-    if (decoded) {
-      const float *x = scratch + i * kBlock;
-      float top = 0;
-      for (int k = 0; k < kBlock; k++) top = std::fabs(x[k]) > top ? std::fabs(x[k]) : top;
-      scale = float_to_half(top / 127);
-      float used = half_to_float(scale);
-      for (int k = 0; k < kBlock; k++) {
-        float code = used > 0 ? x[k] / used : 0;
-        code = code > 127 ? 127 : code >= -127 ? code : code < -127 ? -127 : 0;  // the last: not a number
-        values[k] = int8_t(std::nearbyint(code));
-      }
-    } else if (type == Q8_0) {
-      std::memcpy(&scale, data + i * 34, 2);
-      std::memcpy(values, data + i * 34 + 2, kBlock);
-    } else {
-      const uint8_t *block = data + i * 18;
-      std::memcpy(&scale, block, 2);
-      for (int k = 0; k < 16; k++) {
-        values[k] = int8_t((block[2 + k] & 15) - 8);
-        values[k + 16] = int8_t((block[2 + k] >> 4) - 8);
-      }
-    }
+    int8_t codes[kBlock];
+    uint16_t scale = decoded ? round_block(scratch + i * kBlock, codes) : read_block(type, data + i * bytes, codes);
     int64_t b = first_block + i;
     uint8_t *pair = panel + size_t(b / 2) * kPair8;
     std::memcpy(pair + (b % 2) * 32 + row * 2, &scale, 2);
-    for (int j = 0; j < 8; j++) std::memcpy(pair + 64 + (b % 2) * 512 + j * 64 + row * 4, values + j * 4, 4);
+    for (int j = 0; j < 8; j++) std::memcpy(pair + 64 + (b % 2) * 512 + j * 64 + row * 4, codes + j * 4, 4);
   }
 }
 
