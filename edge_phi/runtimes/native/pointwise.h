@@ -42,9 +42,10 @@ void quantize(const float *x, int blocks, ActivationBlock *out, size_t stride) {
     float top = largest(larger(absolute(low), absolute(high)));
     float inverse = top > 1e-30f ? 127.0f / top : 0.0f;  // 0 also if it is not a number
     int8_t *codes = reinterpret_cast<int8_t *>(out->words);
-    const Lanes least = splat(-127.0f);  // also what is not a number
-    int total = store_int8(codes, larger(low * splat(inverse), least));
-    total += store_int8(codes + kLanes, larger(high * splat(inverse), least));
+    // Within +-127 as it is, unless some of them are not numbers.
+    const Lanes most = splat(127.0f), least = splat(-127.0f);
+    int total = store_int8(codes, smaller(larger(low * splat(inverse), least), most));
+    total += store_int8(codes + kLanes, smaller(larger(high * splat(inverse), least), most));
     out->start = -8 * total;
     out->scale = top / 127.0f;
   }
