@@ -8,7 +8,7 @@ run in a process of its own, in turns:
 2. Two processes beside one: what is in front of a step (listing, training the tokenizer) is in the time.
 3. The peak of resident memory (VmHWM) of one process, for the documents and for ten times as many.
 
-`quality` embeds every document and is therefore given a tenth of them.
+`quality` and `decontaminate` embed documents, and are therefore given one in 25 and one in seven.
 
     python benchmarks/data_pipeline.py [--megabytes N] [--rounds N] [--steps NAME,...] [--benchmarks DIR] [--out FOLDER]
 """
@@ -36,7 +36,7 @@ from revision import REPOSITORY, commit
 from edge_phi import atomic
 
 EXERCISES_PER_MB = 1_500  # as many as make a megabyte
-SHARE = {"quality": 0.1}  # of the documents
+SHARE = {"quality": 0.04, "decontaminate": 0.15}  # of the documents
 
 
 def main() -> None:
@@ -69,6 +69,9 @@ def main() -> None:
             "steps": measure(names, Path(folder), megabytes=given.megabytes, rounds=given.rounds),
         }
     given.out.mkdir(parents=True, exist_ok=True)
+    earlier = given.out / "data_pipeline.json"  # steps that were left out of this run keep their figures, and command
+    if earlier.exists():
+        document["steps"] = json.loads(earlier.read_text(encoding="utf-8"))["steps"] | document["steps"]
     atomic.write_bytes(given.out / "data_pipeline.json", f"{json.dumps(document, indent=2)}\n".encode())
     atomic.write_bytes(given.out / "data_pipeline.md", markdown(document).encode())
     print(markdown(document), end="")
@@ -95,6 +98,8 @@ def measure(names: list[str], folder: Path, *, megabytes: float, rounds: int) ->
         one, two = (statistics.median(seconds[kind]) for kind in ("one", "two"))
         size = sizes[share, 10]
         steps[name] = {
+            "command": shlex.join(["python", "benchmarks/data_pipeline.py", *sys.argv[1:]]),
+            "rounds": rounds,
             "bytes": size["bytes"],
             "tokens": size["tokens"],
             "seconds": seconds,
