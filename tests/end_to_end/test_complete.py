@@ -238,7 +238,11 @@ def test_a_wrong_call_is_one_line_and_2(run: Run, arguments: str, line: str) -> 
 
 def test_damaged_models_are_one_line_and_1(run: Run, home: Path, tmp_path: Path) -> None:
     (tmp_path / "ok.py").write_text("x = 1\n")
-    for file, keep in (("onnx-int4/model.onnx.data", 1000), ("tokenizer.json", 50), ("onnx-int4/model.onnx", 500)):
+    for file, keep in (
+        ("onnx-int4/onnx/model_q4.onnx_data", 1000),
+        ("tokenizer.json", 50),
+        ("onnx-int4/onnx/model_q4.onnx", 500),
+    ):
         broken = tmp_path / f"broken-{Path(file).name}"
         subprocess.run(["cp", "-r", str(home / "models" / "tiny"), str(broken)], check=True)
         (broken / "model.onnx").unlink()
