@@ -83,11 +83,7 @@ def verify(
     else:
         held = "made again, the same bytes" if again else "as it was written"
         _print_table(
-            [
-                [name, one.form, one.damage or f"{held}: {one.files} files"]
-                for name, forms in verdicts
-                for one in forms
-            ]
+            [[name, one.form, one.damage or f"{held}: {one.files} files"] for name, forms in verdicts for one in forms]
         )
     damage = [one.damage for _, forms in verdicts for one in forms if one.damage]
     if damage:
