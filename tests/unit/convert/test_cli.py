@@ -71,7 +71,7 @@ def test_a_model_given_by_path_keeps_its_artifacts_and_all_means_what_ships(
 
 @pytest.mark.parametrize(
     ("wanted", "nearest"),
-    [("gguf:q4km", "gguf:q4_k_m"), ("q8", "gguf:q8_0"), ("onnx:int8", "onnx:int4"), ("f32", "gguf:f32")],
+    [("gguf:q4km", "gguf:q4_k_m"), ("q8", "gguf:q8_0"), ("onnx:int44", "onnx:int4"), ("f32", "gguf:f32")],
 )
 def test_an_unknown_form_names_the_nearest_and_makes_nothing(bundled: Path, wanted: str, nearest: str) -> None:
     with pytest.raises(InvalidCall, match=f"did you mean {nearest}"):
@@ -85,7 +85,7 @@ def test_wrong_calls(bundled: Path, tmp_path: Path) -> None:
     with pytest.raises(InvalidCall, match="did you mean tiny-phi"):
         convert("tiny-fi", ["gguf:f16"])
     convert("tiny-phi", ["gguf:f16"], tmp_path / "only")
-    with pytest.raises(InvalidCall, match=r"holds no model\.safetensors"):
+    with pytest.raises(InvalidCall, match="a GGUF file is only made smaller"):
         convert(str(tmp_path / "only" / "tiny-phi.f16.gguf"), ["gguf:f32"])
     (tmp_path / "file").touch()
     with pytest.raises(EdgePhiError, match="--out"):
@@ -160,3 +160,60 @@ def test_what_is_wrong_with_a_checkpoint_is_one_line_and_nothing_is_made(
     (line,) = [line for line in err.splitlines() if not line.endswith(f"making {form}")]
     assert line.startswith(f"edge-phi: {folder}") and words in line and out == ""
     assert not [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+
+
+def test_how_weights_are_rounded_is_asked_for_and_said_in_the_lineage(bundled: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llama_cpp", reason="llama.cpp, of the extra 'gguf', is not installed")
+    text = tmp_path / "mine.txt"
+    text.write_text("def area(width, height):\n    return width * height\n" * 400)
+    out = tmp_path / "out"
+    methods = {}
+    for name, options in {
+        "plain": {"calibration": "none"},
+        "compensated": {"calibration": str(text)},
+        "importance": {"imatrix": out / "tiny-phi.imatrix"},
+    }.items():
+        if name == "importance":
+            convert("tiny-phi", ["imatrix"], out, calibration=str(text))
+        convert("tiny-phi", ["gguf:q4_0"], out, **options)  # type: ignore[arg-type]
+        lineage = verify(out / "tiny-phi.q4_0.gguf")
+        methods[name] = (out / "tiny-phi.q4_0.gguf").read_bytes()
+        assert lineage.arguments["method"] == name
+        if name == "compensated":
+            assert lineage.arguments["calibration"] == "mine.txt" and lineage.arguments["calibration_tokens"] > 1000
+    assert len(set(methods.values())) == 3 and len({len(data) for data in methods.values()}) == 1
+
+    size = len(methods["plain"]) + 20_000
+    convert("tiny-phi", None, out, calibration=str(text), budget=f"{size / 1e6:.3f} MB")
+    (mixed,) = out.glob("*.mix*.gguf")
+    assert mixed.stat().st_size <= size and verify(mixed).arguments["types"]
+    assert find_model(mixed).artifact().quant == mixed.name.split(".")[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--to", "gguf:q4_0", "--budget", "small"], "give a number and MB or GB"),
+        (["--budget", "0.01MB"], "too small"),
+        (["--to", "gguf:q4_0", "--calibration", "nothing.txt"], "nothing.txt"),
+        (["--to", "gguf:q4_0", "--imatrix", "i", "--calibration", "none"], "two ways of rounding"),
+        (["--to", "onnx:int4", "--imatrix", "i"], "--imatrix is for GGUF"),
+        (["--to", "imatrix", "--calibration", "none"], "computed from text"),
+    ],
+)
+def test_wrong_ways_of_rounding(
+    bundled: Path, tmp_path: Path, options: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("llama_cpp", reason="llama.cpp, of the extra 'gguf', is not installed")
+    assert main(["convert", "tiny-phi", "--out", str(tmp_path / "out"), *options]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert said in error
+    assert not list(tmp_path.glob("out/*.gguf"))
+
+
+def test_an_empty_calibration_file_is_refused(
+    bundled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty.txt").touch()
+    assert main(["convert", "tiny-phi", "--to", "gguf:q4_0", "--calibration", str(tmp_path / "empty.txt")]) == 1
+    assert "empty.txt: empty: give text" in capsys.readouterr().err

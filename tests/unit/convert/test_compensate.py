@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edge_phi import blocks
+from edge_phi.convert import arithmetic
 from edge_phi.convert import compensate as module
 from edge_phi.convert.compensate import Rounded, compensate
 from edge_phi.convert.grids import GRIDS, int4_blocks
@@ -111,7 +112,7 @@ def test_bytes_do_not_depend_on_threads_nor_on_the_rows_beside(monkeypatch: pyte
     monkeypatch.setattr(module, "_ROWS", 128)
     weights, statistics = problem(rows=300)
     done = compensate(weights, statistics, GRIDS["Q4_K"])
-    monkeypatch.setattr(module, "usable_cores", lambda: 1)
+    monkeypatch.setattr(arithmetic, "usable_cores", lambda: 1)
     np.testing.assert_array_equal(compensate(weights, statistics, GRIDS["Q4_K"]).packed, done.packed)
     few = compensate(weights[256:], statistics, GRIDS["Q4_K"])
     np.testing.assert_array_equal(few.packed, done.packed[256:])
