@@ -167,7 +167,8 @@ def _rounding(checkpoint: Checkpoint, forms: list[str], calibration: str | None,
 
 def _uses_calibration(form: str) -> bool:
     format_ = form.partition(":")[0]
-    return form in (IMATRIX, "onnx:int4") or (format_ == "gguf" and _is_rounded(form))
+    # llama.cpp rounds Q8_0 the same way whatever matters: a pass over the text would be in vain.
+    return form in (IMATRIX, "onnx:int4") or (format_ == "gguf" and form != "gguf:q8_0" and _is_rounded(form))
 
 
 def _is_rounded(form: str) -> bool:
@@ -202,7 +203,7 @@ def _make(form: str, *, name: str, checkpoint: Path, rounding: _Rounding, out: P
             checkpoint,
             quant,
             artifact,
-            calibration=rounding.calibration,
+            calibration=rounding.calibration if _uses_calibration(form) else None,
             imatrix=rounding.imatrix,
             budget_bytes=_budget_bytes(form),
         )
