@@ -10,6 +10,8 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Button, Label
 
+from ..keys import bindings
+
 Answer = Literal["save", "discard", "stay"]
 
 
@@ -17,9 +19,7 @@ class ConfirmQuit(ModalScreen[Answer]):
     """Save, discard, or go on editing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "answer('save')", "Save"),
-        Binding("d", "answer('discard')", "Discard"),
-        Binding("escape", "answer('stay')", "Keep editing"),
+        *bindings("question"),
         Binding("left", "app.focus_previous", show=False),
         Binding("right", "app.focus_next", show=False),
     ]

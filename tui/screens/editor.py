@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 from textual.message import Message
 from textual.screen import Screen
@@ -22,6 +22,7 @@ from ..characters import clean, one_line
 from ..comparison import EngineView
 from ..document import Document
 from ..engine import Engine, EngineChoice, Event, Finished, Loaded, LoadFailed, Progress, Stopped
+from ..keys import bindings
 from ..widgets.code_editor import CodeEditor
 from ..widgets.latency_panel import LatencyPanel
 from ..widgets.title_bar import TitleBar
@@ -42,14 +43,7 @@ class _Request:
 class EditorScreen(Screen[None], inherit_bindings=False):
     """Edits one document with two engines: the quantized one suggests, the baseline is timed on the same prompt."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "save", "Save"),
-        # Terminals send NUL for Ctrl+Space, which is also Ctrl+@; some keep it for themselves, hence Ctrl+N.
-        Binding("ctrl+n,ctrl+space,ctrl+@", "suggest", "Suggest"),
-        Binding("ctrl+q", "app.quit", "Quit"),
-        Binding("tab", "accept", "Accept"),
-        Binding("escape", "dismiss_suggestion", "Dismiss"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("editor"), *bindings("everywhere")]
 
     @dataclass
     class Reported(Message):

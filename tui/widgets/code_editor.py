@@ -10,7 +10,7 @@ from typing import ClassVar
 from rich.segment import Segment
 from rich.text import Text
 from textual import events
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.document._document_navigator import DocumentNavigator
 from textual.document._edit import Edit
 from textual.geometry import Offset, Region, Size, Spacing
@@ -21,6 +21,7 @@ from textual.widgets.text_area import EditResult, LanguageDoesNotExist, Location
 
 from ..document import Document
 from ..ghost import Ghost
+from ..keys import bindings
 from .code_theme import code_theme
 from .flat_document import FlatDocument
 from .highlighting import highlights
@@ -30,7 +31,7 @@ _BRACKET_REACH = 20_000  # characters searched for the other bracket at every mo
 _HIGHLIGHT_MARGIN = 50  # lines above and below the visible ones that are coloured with them
 
 
-class CodeEditor(TextArea):
+class CodeEditor(TextArea, inherit_bindings=False):
     """TextArea's one-line suggestion is drawn at the cursor; the ghost's other lines are rows that no document has.
 
     They stand below the cursor's line and push the rest down: row `r` of the view is line `r` of the document up to
@@ -38,11 +39,8 @@ class CodeEditor(TextArea):
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"code-editor--stand-in"}
-    # TextArea has no keys for the ends of the document.
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+home", "document_start", "Start of the text", show=False),
-        Binding("ctrl+end", "document_end", "End of the text", show=False),
-    ]
+    # Those of a suggestion come first: they share keys with the text, which has them while there is none.
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("suggestion"), *bindings("text")]
 
     @dataclass
     class GhostChanged(Message):
@@ -104,12 +102,6 @@ class CodeEditor(TextArea):
         """Take the ghost away, wanted no more."""
         if self._ghost is not None:
             self._set_ghost(None, lost=self._ghost.ticket)
-
-    def check_consume_key(self, key: str, character: str | None = None) -> bool:
-        """Tab goes to the screen while there is something to accept; else it is typed."""
-        if key == "tab" and self._ghost is not None and self._ghost.remaining:
-            return False
-        return super().check_consume_key(key, character)
 
     def accept_ghost(self) -> None:
         """Make the ghost part of the text, in one step of its own for undo."""
