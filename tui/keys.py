@@ -1,0 +1,159 @@
+"""Every key of the app: what it does, where, and how it is remapped by id from the settings file.
+
+A place is a set of keys that are live together: those of a screen, those of a widget in it. Screens and widgets take
+their BINDINGS from here, and so do the footer, the command palette and the help screen, so that none of them can say
+what another denies.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from textual.binding import Binding
+from textual.keys import Keys
+from textual.widgets import TextArea
+
+from edge_phi.errors import InvalidCall
+
+Place = Literal["everywhere", "suggestion", "editor", "text", "question", "screen", "race", "bench", "models"]
+
+# What the help screen calls the places, in its order.
+PLACES: Mapping[Place, str] = {
+    "suggestion": "While a suggestion is shown",
+    "editor": "In the editor",
+    "everywhere": "Everywhere",
+    "text": "Moving and editing",
+    "question": "In a question",
+    "screen": "In a screen over the editor",
+    "race": "In the race",
+    "bench": "In the bench",
+    "models": "Among the models",
+}
+
+_TOGETHER: tuple[frozenset[Place], ...] = (
+    frozenset({"everywhere", "editor", "text"}),
+    frozenset({"everywhere", "editor", "suggestion"}),
+    frozenset({"everywhere", "question"}),
+    *(frozenset({"everywhere", "screen", place}) for place in ("race", "bench", "models")),  # type: ignore[arg-type]
+)
+
+
+@dataclass(frozen=True)
+class Key:
+    """One thing that keys do.
+
+    Keys of the place "suggestion" come before the text's own while there is a suggestion, so they may share them.
+    """
+
+    id: str  # what the settings file calls it
+    place: Place
+    keys: str  # as Textual names them, with commas between
+    action: str  # of the widget or screen that binds it, or with a namespace: "screen.accept"
+    label: str  # in the footer
+    help: str  # a sentence for the help screen and the palette
+    show: bool = False  # in the footer
+
+
+_OWN = (
+    Key("accept", "suggestion", "tab", "screen.accept", "Accept", "Take all of the suggestion.", show=True),
+    Key("dismiss", "suggestion", "escape", "screen.dismiss_suggestion", "Dismiss", "Take it away.", show=True),
+    Key("save", "editor", "ctrl+s", "save", "Save", "Write the text to its file.", show=True),
+    # Terminals send NUL for Ctrl+Space, which is also Ctrl+@; some keep it for themselves, hence Ctrl+N.
+    Key(
+        "suggest", "editor", "ctrl+n,ctrl+space,ctrl+@", "suggest", "Suggest",
+        "Ask for a suggestion at the cursor now.", show=True,
+    ),
+    Key("help", "everywhere", "f1", "app.help", "Help", "Show every key there is.", show=True),
+    # Without the priority that Textual gives it: keys typed before it come first.
+    Key("quit", "everywhere", "ctrl+q", "app.quit", "Quit", "Leave, asking first if something is not saved.", show=True),
+    Key("palette", "everywhere", "ctrl+p", "app.command_palette", "Commands", "Find any command by its name."),
+    Key("document-start", "text", "ctrl+home", "document_start", "Start of the text", "Go to the start of the text."),
+    Key("document-end", "text", "ctrl+end", "document_end", "End of the text", "Go to the end of the text."),
+    Key("save-and-quit", "question", "s", "answer('save')", "Save", "Save, then leave."),
+    Key("discard", "question", "d", "answer('discard')", "Discard", "Leave without saving."),
+    Key("stay", "question", "escape", "answer('stay')", "Keep editing", "Go back to the text."),
+    Key("close", "screen", "escape", "close", "Close", "Back to the editor.", show=True),
+)  # fmt: skip
+
+
+def _text_keys() -> Iterator[Key]:
+    """Textual's own keys of a text, less those that mean something else here."""
+    taken = {key for own in _OWN if own.place in ("editor", "everywhere", "text") for key in own.keys.split(",")}
+    for binding in TextArea.BINDINGS:
+        if isinstance(binding, Binding):
+            left = [key for key in binding.key.split(",") if key not in taken]
+            name = binding.action.replace("(True)", "-select").replace("_", "-")
+            if left:
+                yield Key(name, "text", ",".join(left), binding.action, binding.description, f"{binding.description}.")
+
+
+KEYS: tuple[Key, ...] = (*_OWN, *_text_keys())
+
+
+def bindings(*places: Place) -> list[Binding]:
+    """What a screen or a widget binds at `places`, as Textual takes it; the user's keys come by `keymap`."""
+    return [
+        Binding(key.keys, key.action, key.label, show=key.show, tooltip=key.help, id=key.id)
+        for place in places
+        for key in KEYS
+        if key.place == place
+    ]
+
+
+def keymap(wanted: Mapping[str, str], source: str) -> dict[str, str]:
+    """What `App.set_keymap` takes so that `wanted` (id -> keys with commas between) holds.
+
+    Args:
+        wanted: the user's keys.
+        source: the file they are from, for the message.
+
+    Raises:
+        InvalidCall: an unknown id, a key that no terminal has, or one that means two things at the same place.
+    """
+    known = {key.id: key for key in KEYS}
+    now = {key.id: key.keys.split(",") for key in KEYS}
+    for id_, keys in wanted.items():
+        if id_ not in known:
+            near = difflib.get_close_matches(id_, known, 1)
+            hint = f"did you mean {near[0]}?" if near else "the help screen (F1) lists them"
+            raise InvalidCall(f"{source}: [keys] has {id_!r}, which is no command: {hint}")
+        now[id_] = [_checked(key.strip(), id_, source) for key in keys.split(",")]
+    _yield_text_keys(now, wanted, known)
+    _refuse_clashes(now, known, source)
+    changed = {id_ for id_, keys in now.items() if keys != known[id_].keys.split(",")}
+    # Textual takes a key away from all that share it with one that is remapped: those are told anew as well.
+    touched = {key for id_ in changed for key in (*now[id_], *known[id_].keys.split(","))}
+    return {id_: ",".join(keys) for id_, keys in now.items() if id_ in changed or touched & set(keys)}
+
+
+def _yield_text_keys(now: dict[str, list[str]], wanted: Mapping[str, str], known: Mapping[str, Key]) -> None:
+    """A text's key that the user gives to another command is no longer the text's, if that leaves it one."""
+    given = {
+        key for id_ in wanted if known[id_].place in ("editor", "everywhere", "text") for key in now[id_]
+    }  # fmt: skip
+    for id_, keys in now.items():
+        if known[id_].place == "text" and id_ not in wanted and (left := [key for key in keys if key not in given]):
+            now[id_] = left
+
+
+def _refuse_clashes(now: Mapping[str, list[str]], known: Mapping[str, Key], source: str) -> None:
+    for places in _TOGETHER:
+        owner: dict[str, str] = {}
+        for id_, keys in now.items():
+            for key in keys if known[id_].place in places else ():
+                other = owner.setdefault(key, id_)
+                if other != id_:
+                    raise InvalidCall(
+                        f"{source}: [keys] {key!r} is for both {other!r} and {id_!r}: give one of them another key"
+                    )
+
+
+def _checked(key: str, id_: str, source: str) -> str:
+    *modifiers, name = key.split("+") if key != "+" else [key]
+    names = {one.value for one in Keys if one.value.isalnum()}
+    if not set(modifiers) <= {"ctrl", "alt", "shift", "super"} or not (len(name) == 1 or name in names):
+        raise InvalidCall(f"{source}: [keys] {id_} = {key!r}: no such key: write it as ctrl+r, alt+n, f5 or escape")
+    return key
