@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.app import App
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
+from textual.command import Provider
 from textual.screen import ModalScreen
 
 from . import policy
+from .characters import one_line
+from .commands import KeyCommands
 from .document import Document
 from .engine import EngineChoice
+from .keys import bindings
 from .screens.confirm_quit import ConfirmQuit
 from .screens.editor import EditorScreen
+from .screens.help import HelpScreen
+from .settings import Settings, settings_file
 
 
 class EdgePhiApp(App[None]):
@@ -20,8 +26,8 @@ class EdgePhiApp(App[None]):
 
     TITLE = "edge-phi"
     CSS_PATH = "app.tcss"
-    # Without the priority that Textual gives it: keys typed before it come first.
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("ctrl+q", "quit", "Quit")]
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("everywhere")]
+    COMMANDS: ClassVar[set[type[Provider]]] = {KeyCommands}  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -30,9 +36,14 @@ class EdgePhiApp(App[None]):
         baseline: EngineChoice | None,
         *,
         pause_seconds: float = policy.PAUSE_SECONDS,
+        settings: Settings | None = None,
     ) -> None:
         self.editor_screen = EditorScreen(document, quantized, baseline, pause_seconds=pause_seconds)
         super().__init__()
+        settings = settings or Settings()
+        self.set_keymap(settings.keymap)
+        # The footer looks for this key.
+        self.COMMAND_PALETTE_BINDING = settings.keymap.get("palette", self.COMMAND_PALETTE_BINDING).split(",")[0]  # type: ignore[misc]
 
     def get_default_screen(self) -> EditorScreen:
         """The editor, from the first frame on."""
@@ -42,6 +53,11 @@ class EdgePhiApp(App[None]):
         """Quit, asking first when there are unsaved changes."""
         if not isinstance(self.screen, ModalScreen):
             self.run_worker(self._quit(), group="quit")
+
+    def action_help(self) -> None:
+        """Show every key there is."""
+        if not isinstance(self.screen, HelpScreen):
+            self.push_screen(HelpScreen(one_line(str(settings_file()))))
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy the true characters, not the editor's stand-ins."""

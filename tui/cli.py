@@ -30,12 +30,14 @@ def open_editor(
     """Edit a file with suggestions from a model on this machine, timed beside full precision."""
     from .app import EdgePhiApp  # Textual takes a while to import, and a wrong call should be told at once
     from .document import Document, open_document
+    from .settings import read_settings, settings_file
 
+    settings = read_settings(settings_file())
     document = open_document(file) if file is not None else Document()
     quantized, baseline = choose_engines(model, quant or None)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):  # where Textual reads keys and draws
         raise InvalidCall("the editor needs a terminal: use 'edge-phi complete' in a pipe")
-    app = EdgePhiApp(document, quantized, baseline)
+    app = EdgePhiApp(document, quantized, baseline, settings=settings)
     app.run()
     if app.return_code:
         raise typer.Exit(app.return_code)

@@ -68,7 +68,7 @@ _OWN = (
     ),
     Key("help", "everywhere", "f1", "app.help", "Help", "Show every key there is.", show=True),
     # Without the priority that Textual gives it: keys typed before it come first.
-    Key("quit", "everywhere", "ctrl+q", "app.quit", "Quit", "Leave, asking first if something is not saved.", show=True),
+    Key("quit", "everywhere", "ctrl+q", "app.quit", "Quit", "Leave; what is not saved is asked about.", show=True),
     Key("palette", "everywhere", "ctrl+p", "app.command_palette", "Commands", "Find any command by its name."),
     Key("document-start", "text", "ctrl+home", "document_start", "Start of the text", "Go to the start of the text."),
     Key("document-end", "text", "ctrl+end", "document_end", "End of the text", "Go to the end of the text."),

@@ -16,6 +16,7 @@ from edge_phi.tui.app import EdgePhiApp
 from edge_phi.tui.document import Document, open_document
 from edge_phi.tui.engine import WARM_UP_PROMPT, EngineChoice
 from edge_phi.tui.screens.editor import EditorScreen
+from edge_phi.tui.settings import Settings
 from edge_phi.tui.widgets.code_editor import CodeEditor
 
 
@@ -87,7 +88,11 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def open(
-        self, source: str | Path, size: tuple[int, int] = (80, 24), pause_seconds: float = 3600
+        self,
+        source: str | Path,
+        size: tuple[int, int] = (80, 24),
+        pause_seconds: float = 3600,
+        settings: Settings | None = None,
     ) -> AsyncIterator[Stage]:
         """Run the app on a scratch buffer with the text `source`, or on a file."""
         document = open_document(source) if isinstance(source, Path) else Document()
@@ -95,7 +100,7 @@ class Stage:
             document.text = document.adopt(source)
         quantized = EngineChoice("nano", "onnx", "int4", self.quantized.open)
         baseline = EngineChoice("nano", "onnx", "float32", self.baseline.open)
-        self.app = EdgePhiApp(document, quantized, baseline, pause_seconds=pause_seconds)
+        self.app = EdgePhiApp(document, quantized, baseline, pause_seconds=pause_seconds, settings=settings)
         async with self.app.run_test(size=size, notifications=True) as self.pilot:
             await self.until(lambda: self.screen.panel.quantized.state != "loading")
             try:
