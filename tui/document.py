@@ -1,4 +1,4 @@
-"""The file behind the editor: read without loss, written back with the newlines and the byte order mark it had."""
+"""The file behind the editor: read without loss, written back with the newlines, mark and encoding it had."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_phi.atomic import write_bytes
-from edge_phi.completion.buffer import Buffer, read_buffer
-from edge_phi.errors import InvalidCall
+from edge_phi.completion.buffer import Buffer, declared_encoding, read_buffer
+from edge_phi.errors import EdgePhiError, InvalidCall
 
 from .characters import StandIns, one_line
 
@@ -23,6 +23,7 @@ class Document:
     path: Path | None = None
     newline: str = "\n"
     bom: bool = False
+    encoding: str = "utf-8"
     text: str = ""  # as the editor starts with it
     stand_ins: StandIns = field(default_factory=StandIns)
     _stamp: _Stamp | None = None
@@ -44,30 +45,42 @@ class Document:
         """The text of the editor's `lines` without stand-ins, joined by "\\n"."""
         return self.stand_ins.restore("\n".join(lines))
 
-    def changed_on_disk(self) -> bool:
-        """Whether somebody else wrote the file since it was read or saved."""
-        return self.path is not None and _stamp(self.path) != self._stamp
+    def changed_on_disk(self) -> str:
+        """What somebody else has done to the file since it was read or saved: "changed", "deleted" or nothing."""
+        if self.path is None or (now := _stamp(self.path)) == self._stamp:
+            return ""
+        return "changed" if now is not None else "deleted"
 
     def save(self, lines: Sequence[str], path: Path) -> int:
         """Write the editor's `lines` to `path`, whole or not at all; returns how many bytes that are.
 
         Raises:
             InvalidCall: `path` is a folder.
-            EdgePhiError: the folder cannot be written to, or the disk is full; the old file is untouched.
+            EdgePhiError: the file is read-only, the folder cannot be written to, the disk is full, or the text has a
+                character that its encoding has not; the old file is untouched.
         """
         if path.is_dir():
             raise InvalidCall(f"{path}: is a folder: give a file name")
-        data = Buffer(self.true_text(lines), self.newline, self.bom).to_bytes()
+        if _is_read_only(path):  # a rename would replace it all the same
+            raise EdgePhiError(f"{path}: is read-only: make it writable, or save as another file")
+        text = self.true_text(lines)
+        encoding = self._encoding_of(text)
+        data = Buffer(text, self.newline, self.bom, encoding).to_bytes()
         write_bytes(path, data)
-        self.path, self._stamp = path, _stamp(path)
+        self.path, self.encoding, self._stamp = path, encoding, _stamp(path)
         return len(data)
+
+    def _encoding_of(self, text: str) -> str:
+        """What the text declares now; Python would read it so."""
+        start = "\n".join(text[:4000].split("\n", 2)[:2])
+        return "utf-8" if self.bom else declared_encoding(start.encode("utf-8", "replace"))
 
 
 def open_document(path: Path) -> Document:
     """Read `path` for editing; where there is no such file, it is made when it is saved.
 
     Raises:
-        InvalidCall: a folder, unreadable, too large, binary, not UTF-8, or in a folder that does not exist.
+        InvalidCall: a folder, unreadable, too large, binary, not in its encoding, or in a folder that does not exist.
         InvalidFile: there are no stand-ins left.
     """
     if not os.path.lexists(path):
@@ -76,9 +89,16 @@ def open_document(path: Path) -> Document:
         return Document(path)
     stamp = _stamp(path)
     buffer = read_buffer(path)
-    document = Document(path, buffer.newline, buffer.bom, _stamp=stamp)
+    document = Document(path, buffer.newline, buffer.bom, buffer.encoding, _stamp=stamp)
     document.text = document.stand_ins.hide(buffer.text)
     return document
+
+
+def _is_read_only(path: Path) -> bool:
+    try:
+        return not (path.stat().st_mode & 0o222 and os.access(path, os.W_OK))
+    except OSError:
+        return False
 
 
 def _stamp(path: Path) -> _Stamp | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import codecs
+import io
 import os
 import re
 import stat
+import tokenize
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,18 +30,26 @@ class Buffer:
     text: str  # without the byte order mark
     newline: str = "\n"  # "\n", "\r\n" or "\r"
     bom: bool = False  # whether the file began with a UTF-8 byte order mark
+    encoding: str = "utf-8"  # as its first lines declare it (PEP 263)
 
     def to_bytes(self) -> bytes:
-        """The file's bytes: `decode(data, name).to_bytes() == data`.
+        """The file's bytes: `decode_buffer(data, name).to_bytes() == data`.
 
         Raises:
-            EdgePhiError: `text` holds a lone surrogate, which UTF-8 cannot write.
+            EdgePhiError: `text` holds a character that the encoding has not: in UTF-8, a lone surrogate.
         """
+        text = self.text.replace("\n", self.newline)
         try:
-            body = self.text.replace("\n", self.newline).encode()
+            body = text.encode(self.encoding)
         except UnicodeEncodeError as error:
+            line = text.count(self.newline, 0, error.start) + 1
+            character = f"U+{ord(text[error.start]):04X}"
+            if self.encoding == "utf-8":
+                raise EdgePhiError(
+                    f"line {line}: {character} is a lone surrogate, which UTF-8 cannot hold: remove it"
+                ) from error
             raise EdgePhiError(
-                f"character {error.start + 1} is a lone surrogate, which UTF-8 cannot hold: remove it"
+                f"line {line}: {self.encoding} has no character {character}: remove it, or declare utf-8 in line 1"
             ) from error
         return (codecs.BOM_UTF8 if self.bom else b"") + body
 
@@ -94,16 +104,36 @@ def decode_buffer(data: bytes, name: str) -> Buffer:
         raise _too_large(name, len(data))
     if (nul := data.find(b"\0")) >= 0:
         raise InvalidCall(f"{name}: is a binary file (byte 0 at offset {nul}): give a text file in UTF-8")
+    bom = data.startswith(codecs.BOM_UTF8)
+    encoding = "utf-8" if bom else declared_encoding(data)
     try:
-        text = data.decode("utf-8")
+        text = data.decode(encoding)
     except UnicodeDecodeError as error:
+        called = encoding.upper() if encoding == "utf-8" else encoding
         raise InvalidCall(
-            f"{name}: is not UTF-8 (byte 0x{data[error.start]:02x} at offset {error.start}): convert it to UTF-8 first"
+            f"{name}: is not {called} (byte 0x{data[error.start]:02x} at offset {error.start}): "
+            "convert it to UTF-8 first"
         ) from error
-    bom = text.startswith("\ufeff")
+    except UnicodeError as error:  # of codecs that are not about bytes, as idna
+        raise InvalidCall(f"{name}: is not {encoding}: convert it to UTF-8 first") from error
     text = text[1:] if bom else text
     newline = _newline(text)
-    return Buffer(text.replace(newline, "\n"), newline, bom)
+    buffer = Buffer(text.replace(newline, "\n"), newline, bom, encoding)
+    if encoding != "utf-8" and not _written_back(buffer, data):  # utf-7 writes the same text in many ways
+        raise InvalidCall(
+            f"{name}: its encoding {encoding} would not be written back as it was: convert it to UTF-8 first"
+        )
+    return buffer
+
+
+def declared_encoding(data: bytes) -> str:
+    """The encoding that Python source declares in its first two lines (PEP 263); "utf-8" if none that Python knows."""
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
+        "".encode(encoding)  # not one of bytes to bytes, which Python refuses here
+    except (SyntaxError, LookupError):
+        return "utf-8"
+    return encoding
 
 
 def write_buffer(path: str | Path, buffer: Buffer) -> None:
@@ -130,6 +160,13 @@ def parse_cursor(cursor: str) -> tuple[int, int]:
 def _open_at_once(path: str, flags: int) -> int:
     """Without O_NONBLOCK, opening a FIFO waits for somebody to write into it."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _written_back(buffer: Buffer, data: bytes) -> bool:
+    try:
+        return buffer.to_bytes() == data
+    except (EdgePhiError, UnicodeError):
+        return False
 
 
 def _newline(text: str) -> str:

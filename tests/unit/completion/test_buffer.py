@@ -43,6 +43,13 @@ def test_any_bytes_are_read_whole_or_refused_on_one_line(data: bytes) -> None:
         (b"a\r\nb\nc\r", Buffer("a\r\nb\nc\r")),  # mixed: nothing is changed
         (b"\xef\xbb\xbfa", Buffer("a", bom=True)),
         (b"", Buffer("")),
+        (b"# coding: latin-1\r\n# caf\xe9\r\n", Buffer("# coding: latin-1\n# café\n", "\r\n", encoding="iso-8859-1")),
+        (
+            b"#!/bin/python\n# -*- coding: cp1251 -*-\n\xcf",
+            Buffer("#!/bin/python\n# -*- coding: cp1251 -*-\nП", encoding="cp1251"),
+        ),
+        (b"# coding: no-such\n", Buffer("# coding: no-such\n")),
+        (b"# coding: hex\n", Buffer("# coding: hex\n")),  # of bytes to bytes
     ],
 )
 def test_newlines_and_mark(data: bytes, expected: Buffer) -> None:
@@ -95,6 +102,18 @@ def test_a_text_that_cannot_be_written_leaves_the_file(tmp_path: Path) -> None:
     with pytest.raises(EdgePhiError, match="surrogate"):
         write_buffer(path, Buffer("x = '\ud800'"))
     assert path.read_bytes() == b"x = 1\n"
+
+
+def test_an_encoding_that_would_write_other_bytes_is_refused() -> None:
+    with pytest.raises(InvalidCall, match="utf-7 would not be written back"):
+        decode_buffer(b"# coding: utf-7\n+AGE-\n", "x.py")
+    with pytest.raises(InvalidCall, match=r"is not cp1252 \(byte 0x81"):
+        decode_buffer(b"# coding: cp1252\n\x81\n", "x.py")
+
+
+def test_a_character_that_the_encoding_has_not_is_told_with_its_line() -> None:
+    with pytest.raises(EdgePhiError, match=r"line 2: iso-8859-1 has no character U\+20AC"):
+        Buffer("# coding: latin-1\n# 5 €", "\r\n", encoding="iso-8859-1").to_bytes()
 
 
 def test_files_that_are_refused(tmp_path: Path) -> None:

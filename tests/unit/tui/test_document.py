@@ -52,9 +52,59 @@ def test_it_knows_when_somebody_else_wrote_the_file(tmp_path: Path) -> None:
     document = open_document(path)
     assert not document.changed_on_disk()
     path.write_text("other")
-    assert document.changed_on_disk()
+    assert document.changed_on_disk() == "changed"
     document.save(["mine"], path)
     assert not document.changed_on_disk()
+    path.unlink()
+    assert document.changed_on_disk() == "deleted"
+
+
+def test_the_declared_encoding_stays_until_the_declaration_changes(tmp_path: Path) -> None:
+    path = tmp_path / "old.py"
+    path.write_bytes(b"# coding: latin-1\nname = 'caf\xe9'\n")
+    document = open_document(path)
+    assert document.text == "# coding: latin-1\nname = 'café'\n"
+    document.save(["# coding: latin-1", "name = 'thé'", ""], path)
+    assert path.read_bytes() == b"# coding: latin-1\nname = 'th\xe9'\n"
+    with pytest.raises(EdgePhiError, match=r"line 2: iso-8859-1 has no character U\+20AC"):
+        document.save(["# coding: latin-1", "price = '5 €'", ""], path)
+    assert path.read_bytes() == b"# coding: latin-1\nname = 'th\xe9'\n"
+    document.save(["# coding: utf-8", "price = '5 €'", ""], path)
+    assert path.read_text("utf-8") == "# coding: utf-8\nprice = '5 €'\n"
+
+
+def test_a_read_only_file_is_not_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "file.py"
+    path.write_text("old")
+    path.chmod(0o444)
+    with pytest.raises(EdgePhiError, match="is read-only"):
+        open_document(path).save(["new"], path)
+    assert path.read_text() == "old"
+
+
+def test_a_symbolic_link_stays_one(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.py", tmp_path / "link.py"
+    real.write_text("old")
+    link.symlink_to(real)
+    document = open_document(link)
+    document.save(["new"], link)
+    assert link.is_symlink() and real.read_text() == "new" and not document.changed_on_disk()
+
+
+def test_a_full_disk_leaves_the_file(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="this system has no limit on the size of files")
+    path = tmp_path / "file.py"
+    path.write_text("old")
+    document = open_document(path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(EdgePhiError, match="cannot be written") as error:
+            document.save(["x" * 5000], path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(error.value)
+    assert path.read_text() == "old" and [entry.name for entry in tmp_path.iterdir()] == ["file.py"]
 
 
 def test_a_failed_save_leaves_the_file_and_the_document(tmp_path: Path) -> None:
