@@ -31,6 +31,7 @@ class Timing:
     decode_tokens_per_s: float | None  # after the first token; None with fewer than two
     prompt_tokens: int
     cached_tokens: int  # how many of the prompt's tokens the model had read before
+    prefill_ms: float | None = None  # from the call to the first token of all, which may repeat what was typed
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,7 @@ class Session:
             decode_tokens_per_s=(len(steps) - 1) / decode_s if decode_s > 0 else None,
             prompt_tokens=len(prompt.tokens),
             cached_tokens=cached,
+            prefill_ms=(steps[0].time_ns - start_ns) / 1e6 if steps else None,
         )
 
     def _first_ns(self, prompt: Prompt, steps: Sequence[Step]) -> int | None:
