@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from textual import events
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
@@ -40,6 +41,7 @@ class EdgePhiApp(App[None]):
     ) -> None:
         self.editor_screen = EditorScreen(document, quantized, baseline, pause_seconds=pause_seconds)
         super().__init__()
+        self.last_key_s = 0.0  # on Textual's clock
         settings = settings or Settings()
         self.set_keymap(settings.keymap)
         # The footer looks for this key.
@@ -48,6 +50,12 @@ class EdgePhiApp(App[None]):
     def get_default_screen(self) -> EditorScreen:
         """The editor, from the first frame on."""
         return self.editor_screen
+
+    async def on_event(self, event: events.Event) -> None:
+        """Note when a key comes: a suggestion's time is counted from it."""
+        if isinstance(event, events.Key) and not event.is_forwarded:
+            self.last_key_s = event.time
+        await super().on_event(event)
 
     async def action_quit(self) -> None:
         """Quit, asking first when there are unsaved changes."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from .latency import Course, History, p50_p95
+
 if TYPE_CHECKING:
     from edge_phi.completion.session import Suggestion
 
@@ -21,6 +23,7 @@ class EngineView:
     load_ms: float | None = None
     ticket: int | None = None
     suggestion: Suggestion | None = None
+    course: Course | None = None  # of the suggestion, from the key
 
 
 class Figure(NamedTuple):
@@ -60,6 +63,27 @@ def remarks(quantized: EngineView, baseline: EngineView) -> list[str]:
         return []
     same_prefill = _Numbers.of(quantized).computed == _Numbers.of(baseline).computed
     return [_agreement(ours.text, theirs.text), *([] if same_prefill else ["caches differ: TTFT has no ratio"])]
+
+
+def stages(view: EngineView) -> list[tuple[str, str]]:
+    """What the suggestion took from the last key on, as (label, figure)."""
+    course = view.course or Course(*[None] * 5)  # type: ignore[arg-type]
+    return [
+        ("pause", _ms(course.pause_ms)),
+        ("queued", _ms(course.queued_ms)),
+        ("prefill", _ms(course.prefill_ms)),
+        ("first token", _ms(course.first_ms)),
+        ("total", _ms(course.total_ms)),
+    ]
+
+
+def percentiles(history: History) -> list[tuple[str, str, str]]:
+    """What this session's suggestions took from the last key on, as (label, median, 95th percentile)."""
+    rows = []
+    for label, values in (("first token", history.first_ms), ("total", history.total_ms)):
+        found = p50_p95(values)
+        rows.append((label, *((_ms(found[0]), _ms(found[1])) if found else (NOTHING, NOTHING))))
+    return rows
 
 
 def _agreement(ours: str, theirs: str) -> str:

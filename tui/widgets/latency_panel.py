@@ -11,10 +11,13 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from ..characters import one_line
-from ..comparison import EngineView, compare, remarks
+from ..comparison import EngineView, compare, percentiles, remarks, stages
+from ..latency import Course, History, sparkline
 
 _NAME_WIDTH = 9
 _COLUMN_WIDTH = 8
+_STAGE_WIDTH = 12
+_STAGES_FROM = 26  # lines of the panel from which there is room for them
 
 
 class LatencyPanel(Widget):
@@ -26,6 +29,7 @@ class LatencyPanel(Widget):
         "latency-panel--gain",
         "latency-panel--loss",
         "latency-panel--remark",
+        "latency-panel--spark",
     }
 
     quantized: reactive[EngineView] = reactive(EngineView("", ""))
@@ -34,7 +38,18 @@ class LatencyPanel(Widget):
 
     def __init__(self, model: str) -> None:
         self._model = one_line(model)
+        self.history = History()
         super().__init__()
+
+    def show_model(self, model: str) -> None:
+        """Another model suggests from now on: what the one before took is not its own."""
+        self._model, self.history = one_line(model), History()
+        self.refresh()
+
+    def add(self, course: Course) -> None:
+        """A suggestion came."""
+        self.history.courses.append(course)
+        self.refresh()
 
     def render(self) -> Text:
         """A table of both engines' figures."""
@@ -63,7 +78,24 @@ class LatencyPanel(Widget):
             Text(),
         ]
         lines += [row(name, (ours, theirs), ratio) for name, ours, theirs, ratio in compare(*views)]
-        return [*lines, Text(), *(Text(remark, self._style("remark")) for remark in remarks(*views))]
+        lines += [Text(), *(Text(remark, self._style("remark")) for remark in remarks(*views))]
+        return lines + self._session_lines() if self.size.height >= _STAGES_FROM else lines
+
+    def _session_lines(self) -> list[Text]:
+        """The suggestion from the key on, and all suggestions of the session."""
+        label, heading = self._style("label"), self._style("heading")
+        width = max(_COLUMN_WIDTH, (self.size.width - _STAGE_WIDTH) // 2)
+
+        def row(name: str, *cells: str) -> Text:
+            return Text.assemble((f"{name:<{_STAGE_WIDTH}}", label), *(f"{cell:>{width}}" for cell in cells))
+
+        lines = [Text(), Text("from the last key", heading)]
+        lines += [row(name, figure) for name, figure in stages(self.quantized)]
+        count = len(self.history.courses)
+        lines += [Text(), Text(f"this session: {count} suggestion{'' if count == 1 else 's'}", heading)]
+        lines += [row("", "p50", "p95"), *(row(*cells) for cells in percentiles(self.history))]
+        bars = sparkline(self.history.first_ms, self.size.width)
+        return [*lines, Text(bars, self._style("spark"))] if bars else lines
 
     def _flat_lines(self) -> list[Text]:
         label = self._style("label")
@@ -75,8 +107,11 @@ class LatencyPanel(Widget):
             return Text.assemble((f"{name:<{_NAME_WIDTH}}", label), *texts)
 
         states = "  ".join(f"{view.engine} {view.quant}: {view.state}" for view in views)
+        _, median, high = percentiles(self.history)[0]
+        session = f"  from the key: p50 {median}, p95 {high} " if self.history.courses else ""
+        bars = sparkline(self.history.first_ms, self.size.width - len(states) - len(session))
         return [
-            Text(states, self._style("heading")),
+            Text.assemble((states, self._style("heading")), (session, label), (bars, self._style("spark"))),
             row("", [(figure.label, label) for figure in figures]),
             row(views[0].quant, [(figure.quantized, Style()) for figure in figures]),
             row(views[1].quant, [(figure.baseline, Style()) for figure in figures]),
