@@ -18,7 +18,7 @@ from textual.widgets import TextArea
 
 from edge_phi.errors import InvalidCall
 
-Place = Literal["everywhere", "suggestion", "editor", "text", "question", "screen", "race", "bench", "models"]
+Place = Literal["everywhere", "suggestion", "editor", "text", "question", "prompt", "screen", "table", "race", "bench", "models"]
 
 # What the help screen calls the places, in its order.
 PLACES: Mapping[Place, str] = {
@@ -27,7 +27,9 @@ PLACES: Mapping[Place, str] = {
     "everywhere": "Everywhere",
     "text": "Moving and editing",
     "question": "In a question",
+    "prompt": "In a prompt",
     "screen": "In a screen over the editor",
+    "table": "In a table",
     "race": "In the race",
     "bench": "In the bench",
     "models": "Among the models",
@@ -37,7 +39,10 @@ _TOGETHER: tuple[frozenset[Place], ...] = (
     frozenset({"everywhere", "editor", "text"}),
     frozenset({"everywhere", "editor", "suggestion"}),
     frozenset({"everywhere", "question"}),
-    *(frozenset({"everywhere", "screen", place}) for place in ("race", "bench", "models")),  # type: ignore[arg-type]
+    frozenset({"everywhere", "prompt"}),
+    frozenset({"everywhere", "screen", "race"}),
+    frozenset({"everywhere", "screen", "bench", "table"}),
+    frozenset({"everywhere", "screen", "models", "table"}),
 )
 
 
@@ -66,6 +71,16 @@ _OWN = (
         "suggest", "editor", "ctrl+n,ctrl+space,ctrl+@", "suggest", "Suggest",
         "Ask for a suggestion at the cursor now.", show=True,
     ),
+    Key(
+        "race", "editor", "f2", "app.race", "Race",
+        "Let int4 and full precision write the same completion, side by side.", show=True,
+    ),
+    Key(
+        "write-function", "editor", "ctrl+t", "app.write_function", "Write",
+        "Have a function written from one line that says what it does.", show=True,
+    ),
+    Key("models", "editor", "f9", "app.models", "Models", "See what is here, and change what suggests.", show=True),
+    Key("bench", "editor", "f8", "app.bench", "Bench", "Measure every form of the model.", show=True),
     Key("help", "everywhere", "f1", "app.help", "Help", "Show every key there is.", show=True),
     # Without the priority that Textual gives it: keys typed before it come first.
     Key("quit", "everywhere", "ctrl+q", "app.quit", "Quit", "Leave; what is not saved is asked about.", show=True),
@@ -75,7 +90,25 @@ _OWN = (
     Key("save-and-quit", "question", "s", "answer('save')", "Save", "Save, then leave."),
     Key("discard", "question", "d", "answer('discard')", "Discard", "Leave without saving."),
     Key("stay", "question", "escape", "answer('stay')", "Keep editing", "Go back to the text."),
+    Key("cancel", "prompt", "escape", "cancel", "Cancel", "Go back without an answer."),
     Key("close", "screen", "escape", "close", "Close", "Back to the editor.", show=True),
+    Key("race-together", "race", "b", "race(True)", "Both at once", "Start both together, on the same cores.", show=True),
+    Key("race-in-turn", "race", "t", "race(False)", "In turn", "Let each run alone, one after the other.", show=True),
+    Key("bench-start", "bench", "enter", "start", "Measure", "Measure what is not measured yet.", show=True),
+    Key("bench-fresh", "bench", "f", "start(True)", "Afresh", "Measure all again.", show=True),
+    Key("bench-cancel", "bench", "c", "cancel", "Cancel", "Stop measuring; what is measured is kept.", show=True),
+    Key("bench-sort", "bench", "s", "sort", "Sort", "Sort by the next column.", show=True),
+    Key("bench-export", "bench", "e", "export", "Export", "Write the figures as HTML, JSON and SVG.", show=True),
+    Key("use-model", "models", "enter", "use", "Use", "Let this form suggest from now on; the text stays.", show=True),
+    Key("verify-model", "models", "v", "verify", "Verify", "Hash every file and hold it against its lineage.", show=True),
+    Key("row-up", "table", "up,k", "cursor_up", "Up", "Go to the row above."),
+    Key("row-down", "table", "down,j", "cursor_down", "Down", "Go to the row below."),
+    Key("row-page-up", "table", "pageup", "page_up", "Page up", "Go up by a screen."),
+    Key("row-page-down", "table", "pagedown", "page_down", "Page down", "Go down by a screen."),
+    Key("row-first", "table", "home", "scroll_home", "First row", "Go to the first row."),
+    Key("row-last", "table", "end", "scroll_end", "Last row", "Go to the last row."),
+    Key("columns-left", "table", "left", "cursor_left", "Left", "Show the columns on the left."),
+    Key("columns-right", "table", "right", "cursor_right", "Right", "Show the columns on the right."),
 )  # fmt: skip
 
 
