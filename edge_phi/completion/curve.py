@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import math
 import platform
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,30 +47,36 @@ def curve_key(artifact: Artifact, info: RuntimeInfo) -> Key:
     return (str(artifact.made), info.file_bytes, changed, info.engine, version, info.threads, platform.processor())
 
 
-def measure_curve(runtime: Runtime) -> AppendCurve:
-    """Time appends of a few sizes, the least of interleaved rounds; the cache is emptied before and after.
+def measure_curve(runtime: Runtime, cancel: threading.Event | None = None) -> AppendCurve:
+    """Time appends of a few sizes, the least of interleaved rounds.
 
-    Takes as long as some 130 tokens one by one and a prompt of 128.
+    What is in the cache stays there, unless it fills the context. Takes as long as some 130 tokens one by one and,
+    where little is in the cache, a prompt of 128.
 
     Raises:
+        Cancelled: `cancel` was set.
         EdgePhiError: the engine fails.
     """
     room = runtime.info.context_length - max(_SIZES)
-    tokens = [(7 * place) % runtime.info.vocab_size for place in range(min(_BEFORE, room) + max(_SIZES))]
-    before = len(tokens) - max(_SIZES)
-    runtime.rewind(0)
-    if before:
-        runtime.extend(tokens[:before])
-    times: dict[int, list[float]] = {size: [] for size in _SIZES}
-    rows = {}
-    for _ in range(_ROUNDS):
-        for size in _SIZES:
-            start = time.perf_counter_ns()
-            rows[size] = runtime.extend(tokens[before : before + size], all_logits=True)
-            times[size].append((time.perf_counter_ns() - start) / 1e6)
-            runtime.rewind(before)
-    alone = [runtime.extend([token])[0] for token in tokens[before:]]
-    runtime.rewind(0)
+    kept = min(runtime.length, room)
+    before = max(kept, min(_BEFORE, room))
+    tokens = [(7 * place) % runtime.info.vocab_size for place in range(before - kept + max(_SIZES))]
+    prompt, more = tokens[: before - kept], tokens[before - kept :]
+    runtime.rewind(kept)
+    try:
+        if prompt:
+            runtime.extend(prompt, cancel=cancel)
+        times: dict[int, list[float]] = {size: [] for size in _SIZES}
+        rows = {}
+        for _ in range(_ROUNDS):
+            for size in _SIZES:
+                start = time.perf_counter_ns()
+                rows[size] = runtime.extend(more[:size], all_logits=True, cancel=cancel)
+                times[size].append((time.perf_counter_ns() - start) / 1e6)
+                runtime.rewind(before)
+        alone = [runtime.extend([token], cancel=cancel)[0] for token in more]
+    finally:
+        runtime.rewind(kept)
     differences = [
         float(np.abs(row - one).max()) for several in rows.values() for row, one in zip(several, alone, strict=False)
     ]

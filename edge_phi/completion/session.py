@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-from ..errors import InvalidFile
+from ..errors import Cancelled, InvalidFile
 from ..runtimes import Runtime, RuntimeInfo, open_runtime, open_tokenizer
 from ..store import DEFAULT_MODEL, find_model
 from ..tokenizer import Tokenizer
-from .curve import curve_key, measure_curve, store_curve, stored_curve
+from .curve import Key, curve_key, measure_curve, store_curve, stored_curve
 from .decode import GREEDY, DecodeSettings, Finish, Step, decode
 from .newlines import from_feeds, newline_at, to_feeds
+from .prefix import common_prefix
 from .prompt import Prompt, PromptBuilder
 from .shape import shape
 from .speculate import Speculation
@@ -58,7 +59,9 @@ class Session:
         model: str,
         load_ms: float,
         speculation: Speculation | None = None,
+        curve_key: Key | None = None,
     ) -> None:
+        """Take over a runtime; without `speculation` its append curve is measured in idle time if it has a key."""
         start_ns = time.perf_counter_ns()
         self._runtime = runtime
         self._tokenizer = tokenizer
@@ -66,6 +69,7 @@ class Session:
         self._prompts = PromptBuilder(tokenizer, runtime.info.context_length)
         self._load_ms = load_ms + (time.perf_counter_ns() - start_ns) / 1e6
         self._speculation = speculation
+        self._curve_key = curve_key
         self._cached: list[int] = []  # the tokens in the runtime's cache
         self._lock = threading.Lock()
 
@@ -132,6 +136,24 @@ class Session:
                 timing=self._timing(start_ns, prompt, cached, steps),
             )
 
+    def use_idle_time(self, cancel: threading.Event) -> None:
+        """Measure what speculation has to know of this engine, if nobody has; until it is done or `cancel` is set.
+
+        Raises:
+            EdgePhiError: the engine fails.
+        """
+        with self._lock:
+            if self._speculation is not None or self._curve_key is None:
+                return
+            try:
+                curve = measure_curve(self._runtime, cancel)
+            except Cancelled:
+                return
+            finally:
+                self._cached = self._cached[: self._runtime.length]
+            store_curve(self._curve_key, curve)
+            self._speculation = Speculation(curve)
+
     def close(self) -> None:
         """Free the model; waits for a call that is still at work. A second call does nothing."""
         with self._lock:
@@ -148,8 +170,7 @@ class Session:
 
     def _reuse(self, tokens: Sequence[int]) -> int:
         """Rewind the cache to what it has in common with the start of `tokens`, one token short of all of them."""
-        pairs = zip(self._cached, tokens[:-1], strict=False)
-        common = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(self._cached), len(tokens) - 1))
+        common = common_prefix(self._cached, tokens[:-1])
         # Should anything fail from here on, nothing is known of the cache.
         self._cached = []
         self._runtime.rewind(common)
@@ -212,7 +233,7 @@ def open_session(
         curve = measure_curve(runtime)
         store_curve(key, curve)
     speculation = None if curve is None else Speculation(curve)
-    return Session(runtime, tokenizer, model=artifact.model, load_ms=load_ms, speculation=speculation)
+    return Session(runtime, tokenizer, model=artifact.model, load_ms=load_ms, speculation=speculation, curve_key=key)
 
 
 def complete(

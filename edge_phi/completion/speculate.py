@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .prefix import common_prefix
+
 LONGEST_DRAFT = 8  # tokens
 
 _LONGEST, _SHORTEST = 4, 2  # tokens that have to match
@@ -38,25 +40,41 @@ class Lookup:
 
     def __init__(self, tokens: Sequence[int]) -> None:
         self._tokens: list[int] = []
-        self._after: dict[tuple[int, ...], int] = {}  # tokens that were seen -> where the latest went on
-        for token in tokens:
+        self._after: dict[tuple[int, ...], list[int]] = {}  # tokens that were seen -> where they went on, latest last
+        self.begin(tokens)
+
+    def begin(self, tokens: Sequence[int]) -> None:
+        """Go over to another text; what both begin with is not entered again."""
+        common = common_prefix(self._tokens, tokens)
+        while len(self._tokens) > common:
+            self._tokens.pop()
+            for seen in self._seen():
+                places = self._after[seen]
+                places.pop()
+                if not places:
+                    del self._after[seen]
+        for token in tokens[common:]:
             self.push(token)
 
     def push(self, token: int) -> None:
         """Go one token on."""
         # What ends here is entered only now that it has gone on, so that the last tokens never match themselves.
-        end = len(self._tokens)
-        for length in range(_SHORTEST, min(_LONGEST, end) + 1):
-            self._after[tuple(self._tokens[end - length :])] = end
+        for seen in self._seen():
+            self._after.setdefault(seen, []).append(len(self._tokens))
         self._tokens.append(token)
 
     def find(self, limit: int) -> tuple[int, list[int]]:
         """How many tokens matched, and at most `limit` tokens that came after them; 0 and none if nothing matched."""
         for length in range(min(_LONGEST, len(self._tokens)), _SHORTEST - 1, -1):
-            place = self._after.get(tuple(self._tokens[-length:]))
-            if place is not None:
-                return length, self._tokens[place : place + limit]
+            places = self._after.get(tuple(self._tokens[-length:]))
+            if places:
+                return length, self._tokens[places[-1] : places[-1] + limit]
         return 0, []
+
+    def _seen(self) -> list[tuple[int, ...]]:
+        """The last tokens, in all lengths that are entered."""
+        end = len(self._tokens)
+        return [tuple(self._tokens[end - length :]) for length in range(_SHORTEST, min(_LONGEST, end) + 1)]
 
 
 class Speculation:
@@ -70,7 +88,7 @@ class Speculation:
 
     def begin(self, tokens: Sequence[int]) -> None:
         """Start on a text of which `tokens` have been read, those included that were in the cache."""
-        self._lookup = Lookup(tokens)
+        self._lookup.begin(tokens)
         self._guess = []
 
     def draft(self, room: int) -> list[int]:

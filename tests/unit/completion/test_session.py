@@ -10,6 +10,7 @@ import pytest
 from conftest import SAMPLE_TEXT
 from scripted import LearnedRuntime
 
+from edge_phi.completion import curve as curves
 from edge_phi.completion.decode import DecodeSettings, Step
 from edge_phi.completion.session import Session
 from edge_phi.errors import EdgePhiError
@@ -152,3 +153,30 @@ def test_first_token_is_one_that_adds_something(learned: Opener) -> None:
     suggestion = session.complete("def moving")
     assert (suggestion.text, suggestion.finish) == ("", "end")
     assert suggestion.timing.ttft_ms is not None  # the end itself
+
+
+def test_idle_time_measures_the_engine_once_and_keeps_what_was_read(
+    tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curves.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path))
+
+    class Measured(LearnedRuntime):
+        def extend(
+            self, tokens: Sequence[int], *, all_logits: bool = False, cancel: threading.Event | None = None
+        ) -> npt.NDArray[np.float32]:
+            if not all_logits:
+                return super().extend(tokens, cancel=cancel)
+            return np.concatenate([super(Measured, self).extend([token], cancel=cancel) for token in tokens])
+
+    key = ("learned",)
+    session = Session(Measured(tokenizer, CODE), tokenizer, model="learned", load_ms=0, curve_key=key)
+    cursor = CODE.index("total +=")
+    first = session.complete(CODE[:cursor], settings=LONG)
+    never, at_once = threading.Event(), threading.Event()
+    at_once.set()
+    session.use_idle_time(at_once)
+    assert curves.stored_curve(key) is None
+    session.use_idle_time(never)
+    assert curves.stored_curve(key) is not None
+    again = session.complete(CODE[:cursor], settings=LONG)
+    assert (again.text, again.timing.cached_tokens) == (first.text, again.timing.prompt_tokens - 1)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from edge_phi.completion import curve as curves
 from edge_phi.completion.decode import DecodeSettings, decode
 from edge_phi.completion.speculate import LONGEST_DRAFT, AppendCurve, Lookup, Speculation
+from edge_phi.errors import Cancelled
 from edge_phi.runtimes import RuntimeInfo
 from edge_phi.tokenizer import Tokenizer, load_tokenizer
 
@@ -130,6 +131,17 @@ def test_the_latest_of_the_longest_matches_is_taken() -> None:
     assert Lookup([5, 5, 5]).find(4) == (2, [5])
 
 
+@given(texts=st.lists(st.lists(st.integers(0, 3), max_size=30), min_size=1, max_size=5), kept=st.integers(0, 30))
+def test_going_over_to_another_text_leaves_nothing_of_the_one_before(texts: list[list[int]], kept: int) -> None:
+    moved = Lookup(())
+    for text in texts:
+        text = [*moved._tokens[:kept], *text]  # as from key to key, with a beginning in common
+        moved.begin(text)
+        fresh = Lookup(text)
+        assert moved.find(8) == fresh.find(8)
+        assert (moved._tokens, moved._after) == (fresh._tokens, fresh._after)
+
+
 def test_drafts_stop_where_they_fail_and_begin_again_where_they_hold() -> None:
     curve = AppendCurve(tuple(1.0 + 0.3 * tokens for tokens in range(LONGEST_DRAFT + 1)), 0.0)
     speculation = Speculation(curve)
@@ -163,10 +175,33 @@ def test_a_curve_is_kept_for_what_it_was_measured_on(tmp_path: Path, monkeypatch
         assert curves.stored_curve(key) is None
 
 
-def test_a_curve_is_measured_on_a_cache_that_is_left_empty(tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize("before", [0, 2, 60, 96])
+def test_a_curve_is_measured_on_a_cache_that_is_left_as_it_was(tokenizer: Tokenizer, before: int) -> None:
     runtime = CyclicRuntime(tokenizer.vocab_size, 0, noise=0.01)
-    runtime.extend([100, 101])
+    prompt = [100 + place % 12 for place in range(before)]
+    if prompt:
+        runtime.extend(prompt)
     curve = curves.measure_curve(runtime)
-    assert runtime.length == 0
+    room = runtime.info.context_length - LONGEST_DRAFT - 1
+    assert runtime.cache == prompt[:room]
     assert len(curve.ms) == LONGEST_DRAFT + 1 and min(curve.ms) > 0
     assert 0.01 < curve.tie < 0.08
+
+
+def test_a_key_stops_the_measuring_and_what_was_read_stays(tokenizer: Tokenizer) -> None:
+    class Cancelling(CyclicRuntime):
+        def extend(
+            self, tokens: Sequence[int], *, all_logits: bool = False, cancel: threading.Event | None = None
+        ) -> npt.NDArray[np.float32]:
+            if cancel is not None:
+                if len(self.calls) == 9:
+                    cancel.set()
+                if cancel.is_set():
+                    raise Cancelled("cancelled")
+            return super().extend(tokens, all_logits=all_logits)
+
+    runtime, cancel = Cancelling(tokenizer.vocab_size, 0), threading.Event()
+    runtime.extend([100, 101])
+    with pytest.raises(Cancelled):
+        curves.measure_curve(runtime, cancel)
+    assert runtime.cache == [100, 101]

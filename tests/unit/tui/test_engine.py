@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from edge_phi.completion import worker as worker_module
 from edge_phi.errors import InvalidFile
-from edge_phi.tui import engine as engine_module
 from edge_phi.tui.engine import Engine, Event, Finished, Loaded, LoadFailed, Progress, Stopped
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def test_a_fast_stream_is_reported_seldom(stage: Stage, monkeypatch: pytest.Monk
         now += 1_000_000  # a token every millisecond
         return now
 
-    monkeypatch.setattr(engine_module, "time", SimpleNamespace(perf_counter_ns=perf_counter_ns))
+    monkeypatch.setattr(worker_module, "time", SimpleNamespace(perf_counter_ns=perf_counter_ns, monotonic=lambda: 0.0))
     stage.say(*"x" * 1000)
     listener = Listener(stage.quantized)
     listener.engine.request(1, "x", "")
