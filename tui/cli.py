@@ -48,11 +48,11 @@ def choose_engines(model: str, quant: str | None) -> tuple[EngineChoice, EngineC
     found = find_model(model)
     artifact, baseline = found.artifact(quant), found.baseline()
     if baseline is None or baseline == artifact:
-        return _choice(model, artifact), None
-    return _choice(model, artifact), _choice(model, baseline)
+        return _choice(model, artifact, ahead=True), None
+    return _choice(model, artifact, ahead=True), _choice(model, baseline, ahead=False)
 
 
-def _choice(model: str, artifact: Artifact) -> EngineChoice:
+def _choice(model: str, artifact: Artifact, *, ahead: bool) -> EngineChoice:
     from .engine import EngineChoice
 
     def open_session() -> SessionLike:
@@ -62,4 +62,4 @@ def _choice(model: str, artifact: Artifact) -> EngineChoice:
         importlib.import_module(f"edge_phi.runtimes.{artifact.engine}")
         return open_session(model, quant=artifact.name)
 
-    return EngineChoice(artifact.model, artifact.engine, artifact.quant, open_session)
+    return EngineChoice(artifact.model, artifact.engine, artifact.quant, open_session, ahead)

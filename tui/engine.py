@@ -44,6 +44,7 @@ class EngineChoice:
     engine: str  # "onnx", "llama_cpp", "torch"
     quant: str  # "int4", "float32" ...
     open_session: Callable[[], SessionLike]
+    ahead: bool = False  # whether it may show known suggestions again and compute ahead; not one that is only timed
 
 
 class Engine(Worker):

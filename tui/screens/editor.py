@@ -212,7 +212,7 @@ class EditorScreen(Screen[None], inherit_bindings=False):
             except RuntimeError:  # the app's loop ended while the thread was at work
                 self._engines[view].cancel()
 
-        return Engine(choice.open_session, report, name=f"{view} engine")
+        return Engine(choice.open_session, report, name=f"{view} engine", ahead=choice.ahead)
 
     @on(Reported)
     def _reported(self, message: Reported) -> None:
