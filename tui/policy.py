@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 PAUSE_SECONDS = 0.25  # without a key before a suggestion comes by itself
+IDLE_SECONDS = 0.6  # without a key before full precision is timed: what comes after accepting is computed first
 _MAX_CHARACTERS_RIGHT = 8  # more right of the cursor: editing in the middle, do not interrupt (llama.vim's rule)
 
 
