@@ -7,8 +7,11 @@ it to datatrove's SlurmPipelineExecutor or RayPipelineExecutor instead (docs/dat
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
+import pickle
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +20,46 @@ from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.base import PipelineStep
 from datatrove.utils.logging import setup_default_logger
 
+_RANKS_PER_WORKER = 8  # datatrove's logs and statistics take about 40 ms for each: few, but enough to share evenly
+
 
 class Tasks(PipelineStep):  # type: ignore[misc]
-    """A datatrove step that reads no documents: it does task number `rank`.
+    """A datatrove step that reads no documents: rank r of R does the tasks r, r + R, r + 2R, ... below `number`.
 
     Args:
         task: picklable.
+        number: of tasks.
     """
 
     name = "edge-phi"
     type = "shards"
 
-    def __init__(self, task: Callable[[int], None]) -> None:
+    def __init__(self, task: Callable[[int], None], number: int) -> None:
         super().__init__()
-        self.task = task
+        self.task = _Packed(pickle.dumps(task))
+        self.number = number
 
     def run(self, data: Any, rank: int = 0, world_size: int = 1) -> Any:
-        """Do one task; documents pass by untouched."""
-        self.task(rank)
+        """Do the tasks of one rank; documents pass by untouched."""
+        for number in range(rank, self.number, world_size):
+            self.task.unpack()(number)
         return data
+
+
+@dataclass(frozen=True)
+class _Packed:
+    """A task as bytes, since datatrove pickles its whole pipeline anew for every rank: the files of all in each."""
+
+    pickled: bytes = field(repr=False)
+
+    def unpack(self) -> Callable[[int], None]:
+        return _unpickled(self.pickled)
+
+
+@functools.lru_cache(maxsize=1)
+def _unpickled(task: bytes) -> Callable[[int], None]:
+    unpacked: Callable[[int], None] = pickle.loads(task)
+    return unpacked
 
 
 def run_tasks(task: Callable[[int], None], number: int, *, workers: int, logs: Path) -> None:
@@ -50,17 +74,22 @@ def run_tasks(task: Callable[[int], None], number: int, *, workers: int, logs: P
     Raises:
         Exception: the first that a task raised; the others are ended.
     """
-    if workers <= 1 or number <= 1:
-        for rank in range(number):
-            task(rank)
-        return
+    with _parallelism_of_tokenizers("false"):  # a worker is one core's work, also where it is the only one
+        if workers <= 1 or number <= 1:
+            for rank in range(number):
+                task(rank)
+            return
+        _run_in_processes(task, number, min(workers, number), logs)
+
+
+def _run_in_processes(task: Callable[[int], None], number: int, workers: int, logs: Path) -> None:
     # Workers are forked from a server that has what takes long to import; otherwise each of them imports it anew.
     multiprocess.set_forkserver_preload([__name__, f"{__package__}.steps"])
-    with _parallelism_of_tokenizers("false"), _log_to_files_alone():
+    with _log_to_files_alone():
         _QuietExecutor(
-            [Tasks(task)],
-            tasks=number,
-            workers=min(workers, number),
+            [Tasks(task, number)],
+            tasks=min(number, _RANKS_PER_WORKER * workers),
+            workers=workers,
             logging_dir=str(logs),
             skip_completed=False,  # the marks beside the shards say what is done, and under which settings
         ).run()
