@@ -33,6 +33,11 @@ def one_line(text: str) -> str:
     return _UNSAFE.sub(lambda match: _picture(match[0]), " ".join(text.split()))
 
 
+def visible(text: str) -> str:
+    """`text` with its lines as they are, for a pane: unsafe characters shown as pictures."""
+    return _UNSAFE.sub(lambda match: _picture(match[0]), text.replace("\r\n", "\n"))
+
+
 class StandIns:
     """Lets an editor hold a text with unsafe characters: each is a private-use character that the text does not use.
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+
+_WORD = re.compile(r"\s*(?:\w+|[^\w\s]+|$)")  # with the white space before it, newlines included
+_LINE = re.compile(r"\n*[^\n]*")
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,14 @@ class Ghost:
         """What is still to be shown."""
         return self.text[self.typed :]
 
+    def next_word(self) -> str:
+        """The beginning of what remains, up to the end of a word or of a run of other signs."""
+        return self._beginning(_WORD)
+
+    def next_line(self) -> str:
+        """The beginning of what remains, up to the end of the first line that is not empty."""
+        return self._beginning(_LINE)
+
     def after_typing(self, inserted: str) -> Ghost | None:
         """The ghost after `inserted` went in at its place; None if that is not how the suggestion goes on."""
         if not self.remaining.startswith(inserted) or (self.complete and self.remaining == inserted):
@@ -39,3 +51,7 @@ class Ghost:
         if not text.startswith(self.text[: self.typed]) or (complete and len(text) == self.typed):
             return None
         return replace(self, text=text, complete=complete)
+
+    def _beginning(self, pattern: re.Pattern[str]) -> str:
+        match = pattern.match(self.remaining)
+        return match[0] if match else self.remaining

@@ -18,7 +18,10 @@ from textual.widgets import TextArea
 
 from edge_phi.errors import InvalidCall
 
-Place = Literal["everywhere", "suggestion", "editor", "text", "question", "prompt", "screen", "table", "race", "bench", "models"]
+Place = Literal[
+    "everywhere", "suggestion", "editor", "text", "finding", "question", "recovery", "prompt", "screen", "table",
+    "race", "bench", "models",
+]  # fmt: skip
 
 # What the help screen calls the places, in its order.
 PLACES: Mapping[Place, str] = {
@@ -26,7 +29,9 @@ PLACES: Mapping[Place, str] = {
     "editor": "In the editor",
     "everywhere": "Everywhere",
     "text": "Moving and editing",
+    "finding": "While finding a text or a line",
     "question": "In a question",
+    "recovery": "When unsaved text was found",
     "prompt": "In a prompt",
     "screen": "In a screen over the editor",
     "table": "In a table",
@@ -38,7 +43,9 @@ PLACES: Mapping[Place, str] = {
 _TOGETHER: tuple[frozenset[Place], ...] = (
     frozenset({"everywhere", "editor", "text"}),
     frozenset({"everywhere", "editor", "suggestion"}),
+    frozenset({"everywhere", "finding"}),
     frozenset({"everywhere", "question"}),
+    frozenset({"everywhere", "recovery"}),
     frozenset({"everywhere", "prompt"}),
     frozenset({"everywhere", "screen", "race"}),
     frozenset({"everywhere", "screen", "bench", "table"}),
@@ -64,6 +71,22 @@ class Key:
 
 _OWN = (
     Key("accept", "suggestion", "tab", "screen.accept", "Accept", "Take all of the suggestion.", show=True),
+    Key(
+        "accept-word", "suggestion", "ctrl+right", "screen.accept_word", "Word", "Take its next word; the rest stays.",
+        show=True,
+    ),
+    Key(
+        "accept-line", "suggestion", "shift+tab", "screen.accept_line", "Line", "Take its next line; the rest stays.",
+        show=True,
+    ),
+    Key(
+        "next-suggestion", "suggestion", "alt+right_square_bracket,alt+n", "screen.next_suggestion", "Next",
+        "Show another suggestion for the same place.", show=True,
+    ),
+    Key(
+        "previous-suggestion", "suggestion", "alt+left_square_bracket,alt+p", "screen.previous_suggestion", "Previous",
+        "Show the suggestion before this one.",
+    ),
     Key("dismiss", "suggestion", "escape", "screen.dismiss_suggestion", "Dismiss", "Take it away.", show=True),
     Key("save", "editor", "ctrl+s", "save", "Save", "Write the text to its file.", show=True),
     # Terminals send NUL for Ctrl+Space, which is also Ctrl+@; some keep it for themselves, hence Ctrl+N.
@@ -81,6 +104,34 @@ _OWN = (
     ),
     Key("models", "editor", "f9", "app.models", "Models", "See what is here, and change what suggests.", show=True),
     Key("bench", "editor", "f8", "app.bench", "Bench", "Measure every form of the model.", show=True),
+    Key("open", "editor", "ctrl+o", "open", "Open", "Open a file beside those that are open.", show=True),
+    Key("save-as", "editor", "alt+s", "save_as", "Save as", "Write the text to another file."),
+    Key("close-file", "editor", "ctrl+w", "close_file", "Close file", "Close it, asking first if it is not saved."),
+    Key("next-file", "editor", "ctrl+pagedown,alt+right", "step_file(1)", "Next file", "Show the next open file."),
+    Key(
+        "previous-file", "editor", "ctrl+pageup,alt+left", "step_file(-1)", "Previous file",
+        "Show the open file before this one.",
+    ),
+    Key("tree", "editor", "ctrl+b", "toggle_tree", "Files", "Show the project's files, or hide them.", show=True),
+    Key("find", "editor", "ctrl+f", "find", "Find", "Find a text in this file.", show=True),
+    Key("find-next", "editor", "f3", "find_again(1)", "Find next", "Go to the next place where it stands."),
+    Key(
+        "find-previous", "editor", "f4,shift+f3", "find_again(-1)", "Find previous",
+        "Go to the place before where it stands.",
+    ),
+    Key("go-to-line", "editor", "ctrl+g", "go_to_line", "Go to line", "Go to a line, or to a line and column."),
+    Key("run", "editor", "f5", "run_file", "Run", "Run this text in the sandbox.", show=True),
+    Key(
+        "doctests", "editor", "ctrl+r", "run_doctests", "Doctests",
+        "Run the doctests of the function at the cursor in the sandbox.",
+    ),
+    Key("close-pane", "text", "escape", "screen.close_pane", "Close pane", "Close what stands below the text."),
+    Key("find-close", "finding", "escape", "close", "Close", "Back to the text.", show=True),
+    Key("find-down", "finding", "down,f3", "find_again(1)", "Next", "Go to the next place.", show=True),
+    Key("find-up", "finding", "up,f4,shift+f3", "find_again(-1)", "Previous", "Go to the place before.", show=True),
+    Key("recover", "recovery", "r", "answer('recover')", "Recover", "Open what was not saved, each text in a tab."),
+    Key("forget", "recovery", "d", "answer('discard')", "Discard", "Throw it away."),
+    Key("later", "recovery", "escape", "answer('later')", "Later", "Leave it; it is offered at the next start."),
     Key("help", "everywhere", "f1", "app.help", "Help", "Show every key there is.", show=True),
     # Without the priority that Textual gives it: keys typed before it come first.
     Key("quit", "everywhere", "ctrl+q", "app.quit", "Quit", "Leave; what is not saved is asked about.", show=True),

@@ -18,7 +18,7 @@ from ..errors import Cancelled, EdgePhiError
 from .known import Known
 
 if TYPE_CHECKING:
-    from .decode import Step
+    from .decode import DecodeSettings, Step
     from .session import Suggestion
 
 WARM_UP_PROMPT = "#"
@@ -26,6 +26,7 @@ WARM_UP_PROMPT = "#"
 _REPORT_INTERVAL_NS = 40_000_000  # text is reported at most 25 times a second, however fast tokens come
 _AHEAD_AFTER_S = 0.15  # without a key: typing has paused, for keys of a word come faster
 _IDLE_AFTER_S = 1.0
+_TEMPERATURE, _TOP_P = 0.8, 0.95  # of variants: those that Codex drew many samples with (Chen et al. 2021)
 _CLOSE_SECONDS = 5.0  # a load cannot be interrupted; past this the daemon thread is left to the interpreter's exit
 
 
@@ -41,6 +42,7 @@ class SessionLike(Protocol):
         before: str,
         after: str = "",
         *,
+        settings: DecodeSettings = ...,
         cancel: threading.Event | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> Suggestion:
@@ -106,6 +108,7 @@ class _Request:
     before: str
     after: str
     ticket: int
+    variant: int = 0
 
 
 @dataclass
@@ -115,6 +118,7 @@ class _Flight:
     before: str
     after: str
     ticket: int | None = None  # None: nobody has asked for it yet
+    variant: int = 0
     typed: str = ""
     text: str = ""
     tokens: int = 0
@@ -125,6 +129,7 @@ class _Flight:
         """Whether its text, as far as it is known, agrees with what was typed to come to this place."""
         return (
             not self.cancel.is_set()
+            and not self.variant
             and after == self.after
             and before.startswith(self.before)
             and self._agrees(before[len(self.before) :])
@@ -187,22 +192,25 @@ class Worker:
         if self._thread.ident is None:
             self._thread.start()
 
-    def request(self, ticket: int, before: str, after: str) -> None:
-        """Ask for a suggestion between `before` and `after`; what was asked earlier is stopped, or serves this."""
+    def request(self, ticket: int, before: str, after: str, variant: int = 0) -> None:
+        """Ask for a suggestion between `before` and `after`; what was asked earlier is stopped, or serves this.
+
+        Variant 0 is what the model holds to be most probable; the others are drawn at random, each number its own text.
+        """
         start_ns = time.perf_counter_ns()
         with self._changed:
             self._touch()
             self._drop_requests()
-            known = self._known.find(before, after) if self._ahead else None
+            known = self._known.find(before, after) if self._ahead and not variant else None
             if known is not None:
                 took_ms = (time.perf_counter_ns() - start_ns) / 1e6
                 self._show(ticket, _as_known(known, took_ms), before, after, known=True)
-            elif self._ahead and self._flight is not None and self._flight.leads_to(before, after):
+            elif self._ahead and not variant and self._flight is not None and self._flight.leads_to(before, after):
                 self._flight.ticket, self._flight.typed = ticket, before[len(self._flight.before) :]
                 if self._flight.rest:
                     self._tell_progress(self._flight, start_ns)
             else:
-                self._waiting = _Request(before, after, ticket)
+                self._waiting = _Request(before, after, ticket, variant)
                 self._cancel_flight()
             self._changed.notify()
         self.start()
@@ -298,8 +306,8 @@ class Worker:
         with self._changed:
             while not self._closing:
                 if self._waiting is not None:
-                    flight = _Flight(self._waiting.before, self._waiting.after, self._waiting.ticket)
-                    self._waiting, self._flight = None, flight
+                    asked, self._waiting = self._waiting, None
+                    flight = self._flight = _Flight(asked.before, asked.after, asked.ticket, asked.variant)
                     return lambda: self._make(session, flight)
                 quiet = time.monotonic() - self._touched
                 due = []
@@ -324,7 +332,11 @@ class Worker:
     def _make(self, session: SessionLike, flight: _Flight) -> None:
         try:
             suggestion = session.complete(
-                flight.before, flight.after, cancel=flight.cancel, on_step=lambda step: self._grow(flight, step)
+                flight.before,
+                flight.after,
+                settings=_settings(flight.variant),
+                cancel=flight.cancel,
+                on_step=lambda step: self._grow(flight, step),
             )
         except Cancelled:
             self._end(flight, None)
@@ -350,7 +362,7 @@ class Worker:
     def _end(self, flight: _Flight, suggestion: Suggestion | None, line: str = "") -> None:
         with self._changed:
             self._flight = None
-            if suggestion is not None and self._ahead:
+            if suggestion is not None and self._ahead and not flight.variant:
                 self._known.add(flight.before, flight.after, suggestion)
             if flight.ticket is None:
                 return
@@ -377,6 +389,12 @@ class Worker:
         finally:
             with self._changed:
                 self._resting = None
+
+
+def _settings(variant: int) -> DecodeSettings:
+    from .decode import GREEDY, DecodeSettings
+
+    return DecodeSettings(temperature=_TEMPERATURE, top_p=_TOP_P, seed=variant) if variant else GREEDY
 
 
 def _as_known(suggestion: Suggestion, took_ms: float) -> Suggestion:

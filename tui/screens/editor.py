@@ -1,56 +1,50 @@
-"""The one screen: an editor, the model's suggestion in it, and what both engines took."""
+"""The one screen: editors, the model's suggestion in the one that is shown, and what both engines took."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from pathlib import Path
 from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Container
-from textual.message import Message
-from textual.screen import Screen
+from textual.containers import Container, Vertical
 from textual.timer import Timer
-from textual.widgets import Footer, TextArea
+from textual.widgets import DirectoryTree, TextArea
 
 from edge_phi.errors import EdgePhiError
 
 from .. import policy
-from ..characters import clean, one_line
-from ..comparison import EngineView
-from ..document import Document
-from ..engine import Engine, EngineChoice, Event, Finished, Loaded, LoadFailed, Progress, Stopped
+from ..document import Document, open_document
+from ..engine import EngineChoice
+from ..journal import Journal, Unsaved, unsaved
 from ..keys import bindings
+from ..running import Program, doctests, lines_of
 from ..widgets.code_editor import CodeEditor
+from ..widgets.find_bar import FindBar
+from ..widgets.key_bar import KeyBar
 from ..widgets.latency_panel import LatencyPanel
+from ..widgets.open_files import OpenFiles
+from ..widgets.output_pane import OutputPane
+from ..widgets.project_tree import ProjectTree
 from ..widgets.title_bar import TitleBar
-from .save_as import SaveAs
+from .ask_path import OpenPath, SaveAs
+from .confirm_quit import ConfirmQuit
+from .recover import Recover
+from .suggesting import SuggestingScreen
 
 _UPRIGHT_PANEL = (100, 20)  # columns and lines from which the panel stands at the side
 _PANEL_LINES = 14  # lines below which there is no room for it
 _PALETTE_COLUMNS = 76  # columns below which the footer has room for the app's own keys only
+_JOURNAL_SECONDS = 0.5  # of typing that a power cut may cost
 
 
-@dataclass(frozen=True)
-class _Request:
-    ticket: int
-    before: str
-    after: str
-
-
-class EditorScreen(Screen[None], inherit_bindings=False):
-    """Edits one document with two engines: the quantized one suggests, the baseline is timed on the same prompt."""
+class EditorScreen(SuggestingScreen):
+    """Edits files with two engines: the quantized one suggests, the baseline is timed on the same prompt."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("editor"), *bindings("everywhere")]
-
-    @dataclass
-    class Reported(Message):
-        """Something happened in an engine's thread."""
-
-        view: str  # "quantized" or "baseline"
-        event: Event
 
     def __init__(
         self,
@@ -60,47 +54,33 @@ class EditorScreen(Screen[None], inherit_bindings=False):
         *,
         pause_seconds: float = policy.PAUSE_SECONDS,
     ) -> None:
-        super().__init__()
-        self.document = document
-        self._quantized, self._baseline = quantized, baseline
-        self._engines = {"quantized": self._engine("quantized", quantized)}
-        if baseline is not None:
-            self._engines["baseline"] = self._engine("baseline", baseline)
-        self._pause_seconds = pause_seconds
-        self._pause: Timer | None = None
-        self._request: _Request | None = None  # the one whose answer is wanted or shown
-        self._tickets = 0
-        self._load_failure = ""
+        super().__init__(quantized, baseline, pause_seconds=pause_seconds)
+        self.files = OpenFiles(document)
+        self.editor = self.files.shown
         self._saving = asyncio.Lock()
-        self._may_overwrite = False
+        self._overwrite: CodeEditor | None = None  # what the user was warned of and may save all the same
+        self._journal = Journal(lambda line: self.app.call_from_thread(self.complain, line))
+        self._journaling: Timer | None = None
 
     def compose(self) -> ComposeResult:
         """Title, editor and panel, keys."""
         yield TitleBar()
         with Container(id="work"):
-            yield CodeEditor(self.document)
-            yield LatencyPanel(self._quantized.model)
-        yield Footer(compact=True)
+            with Vertical(id="desk"):
+                yield self.files
+                yield FindBar()
+                yield OutputPane()
+            yield LatencyPanel(self.quantized.model)
+        yield KeyBar()
 
     def on_mount(self) -> None:
-        """Load the quantized engine at once; the baseline only when there is something to compare."""
-        self.editor = self.query_one(CodeEditor)
+        """Load the quantized engine, and ask what becomes of what an earlier editor left."""
         self.panel = self.query_one(LatencyPanel)
         self.title_bar = self.query_one(TitleBar)
-        self._saved_lines = list(self.editor.document.lines)
-        self.title_bar.file_name = self.document.name
-        self.panel.quantized = EngineView(self._quantized.engine, self._quantized.quant, "loading")
-        if self._baseline is None:
-            self.panel.baseline = EngineView("", "float32", "none")
-        else:
-            self.panel.baseline = EngineView(self._baseline.engine, self._baseline.quant)
-        self.title_bar.state = f"loading {self.panel.quantized.quant}…"
-        self._engines["quantized"].start()
+        self._show_title()
+        self.start_engines()
         self.editor.focus()
-
-    async def on_unmount(self) -> None:
-        """Stop both engines; without blocking the loop their last reports go to."""
-        await asyncio.gather(*(asyncio.to_thread(engine.close) for engine in self._engines.values()))
+        self.run_worker(self._offer_leftovers(), group="recover")
 
     def on_resize(self, event: events.Resize) -> None:
         """Stand the panel where there is room for it."""
@@ -111,196 +91,265 @@ class EditorScreen(Screen[None], inherit_bindings=False):
         self.set_class(width < _PALETTE_COLUMNS, "-narrow")
 
     @property
+    def document(self) -> Document:
+        """The file that is shown."""
+        return self.editor.file
+
+    @property
     def modified(self) -> bool:
         """Whether there is anything to save."""
-        return self.editor.document.lines != self._saved_lines
-
-    # -- suggestions
-
-    def action_suggest(self) -> None:
-        """Ask for a suggestion at the cursor now."""
-        if self._load_failure:
-            self._complain(self._load_failure)
-        elif policy.worth_asking(self._prompt()[0]):
-            self._ask()
-        else:
-            self.notify("Type something first: there is nothing to continue", timeout=3)
-
-    def action_accept(self) -> None:
-        """Make the suggestion part of the text."""
-        self.editor.accept_ghost()
-
-    def action_dismiss_suggestion(self) -> None:
-        """Take the suggestion away and stop the model."""
-        self.editor.drop_ghost()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Tab and Esc are for a suggestion only while there is one; else Tab indents."""
-        if action in ("accept", "dismiss_suggestion"):
-            ghost = self.editor.ghost if self.is_mounted else None
-            return ghost is not None and (action != "accept" or bool(ghost.remaining))
-        return super().check_action(action, parameters)
+        return any(editor.modified for editor in self.files)
 
     @on(TextArea.Changed)
-    def _text_changed(self) -> None:
-        self._cancel("baseline")  # never at the cost of the next suggestion
-        self.title_bar.modified = self.modified
-        if self._pause is not None:
-            self._pause.stop()
-        self._pause = self.set_timer(self._pause_seconds, self._typing_paused)
+    def _changed(self) -> None:
+        self._show_title()
+        if self._journaling is None:
+            self._journaling = self.set_timer(_JOURNAL_SECONDS, self._write_journal)
 
     @on(TextArea.SelectionChanged)
     def _cursor_moved(self, event: TextArea.SelectionChanged) -> None:
-        self.title_bar.place = event.selection.end
+        if event.text_area is self.editor:
+            self.title_bar.place = event.selection.end
 
-    @on(CodeEditor.GhostChanged)
-    def _ghost_changed(self, event: CodeEditor.GhostChanged) -> None:
-        if self._request is not None and event.lost == self._request.ticket:
-            self._request = None
-            self._cancel("quantized")
-            self._cancel("baseline")
-            self._be_ready()
+    @on(OpenFiles.Shown)
+    def _file_shown(self, event: OpenFiles.Shown) -> None:
+        self.editor = event.editor
+        self.title_bar.place = self.editor.selection.end
+        self._show_title()
         self.refresh_bindings()
 
-    def _typing_paused(self) -> None:
-        if self.app.screen is not self or self._load_failure:
-            return
-        request = self._request
-        if request is None:
-            before, after = self._prompt()
-            if self.editor.selection.is_empty and policy.comes_by_itself(before, after):
-                self._ask()
-        elif self.panel.quantized.ticket == request.ticket and self.panel.baseline.ticket != request.ticket:
-            self._time_baseline(request)  # typing what was suggested had stopped it
+    def _show_title(self) -> None:
+        self.title_bar.file_name, self.title_bar.modified = self.document.name, self.editor.modified
+        self.files.rename(self.editor)
 
-    def _prompt(self) -> tuple[str, str]:
-        lines, (row, column) = self.editor.document.lines, self.editor.cursor_location
-        before = self.document.true_text([*lines[:row], lines[row][:column]])
-        return before, self.document.true_text([lines[row][column:], *lines[row + 1 :]])
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Esc closes a pane only while there is one."""
+        if action == "close_pane":
+            return self.is_mounted and self.query_one(OutputPane).display
+        return super().check_action(action, parameters)
 
-    def _ask(self) -> None:
-        self._tickets += 1
-        request = self._request = _Request(self._tickets, *self._prompt())
-        self.editor.expect_ghost(request.ticket)
-        self._cancel("baseline")
-        self._engines["quantized"].request(request.ticket, request.before, request.after)
-        if self.panel.quantized.load_ms is not None:
-            self._update_view("quantized", state="thinking")
-            self.title_bar.state = "thinking…"
+    # -- files
 
-    def _time_baseline(self, request: _Request) -> None:
-        if engine := self._engines.get("baseline"):
-            state = "loading" if self.panel.baseline.load_ms is None else "running"
-            self._update_view("baseline", state=state, ticket=None, suggestion=None)
-            engine.request(request.ticket, request.before, request.after)
+    def action_open(self) -> None:
+        """Ask for a file and open it."""
+        self.run_worker(self._ask_and_open(), group="open")
 
-    def _cancel(self, view: str) -> None:
-        if engine := self._engines.get(view):
-            engine.cancel()
+    def action_step_file(self, by: int) -> None:
+        """Show the next open file, or the one before."""
+        self.files.step(by)
 
-    def _be_ready(self) -> None:
-        if self.panel.quantized.load_ms is not None and not self._load_failure:
-            self._update_view("quantized", state="ready")
-            self.title_bar.state = "ready"
+    def action_close_file(self) -> None:
+        """Close the file that is shown, asking first if it is not saved."""
+        self.run_worker(self._close(self.editor), group="save")
 
-    # -- what the engines report
-
-    def _engine(self, view: str, choice: EngineChoice) -> Engine:
-        def report(event: Event) -> None:
-            try:
-                self.post_message(self.Reported(view, event))
-            except RuntimeError:  # the app's loop ended while the thread was at work
-                self._engines[view].cancel()
-
-        return Engine(choice.open_session, report, name=f"{view} engine", ahead=choice.ahead)
-
-    @on(Reported)
-    def _reported(self, message: Reported) -> None:
-        view, event = message.view, message.event
-        if isinstance(event, Loaded):
-            self._update_view(view, load_ms=event.load_ms, state="ready")
-            if view == "quantized":
-                self.title_bar.state = "thinking…" if self._request else "ready"
-        elif isinstance(event, LoadFailed):
-            self._update_view(view, state="failed")
-            if view == "quantized":
-                self._load_failure = event.line
-                self.title_bar.state = "no model"
-                self.editor.drop_ghost()
-            else:
-                del self._engines[view]  # never asked again
-            self._complain(event.line)
-        elif self._request is None or event.ticket != self._request.ticket:
-            if view == "baseline" and isinstance(event, Stopped):
-                self._update_view(view, state="paused")
-        elif view == "quantized":
-            self._suggestion_reported(event, self._request)
+    def action_toggle_tree(self) -> None:
+        """Show the project's files and give them the keys; hide them if they have them."""
+        trees = self.query(ProjectTree)
+        if not trees:
+            tree = ProjectTree(self.document.path.parent if self.document.path else ".")
+            self.query_one("#work").mount(tree, before=0)
+            tree.focus()
+        elif (tree := trees.first()).has_focus or not tree.display:
+            tree.display = not tree.display
+            (tree if tree.display else self.editor).focus()
         else:
-            self._baseline_reported(event)
+            tree.focus()
 
-    def _suggestion_reported(self, event: Progress | Finished | Stopped, request: _Request) -> None:
-        if isinstance(event, Progress):
-            self.editor.grow_ghost(request.ticket, clean(event.text), complete=False)
-            self.title_bar.state = f"{event.tokens} tokens…"
-        elif isinstance(event, Finished):
-            suggestion = event.suggestion
-            text = clean(suggestion.text)
-            self._update_view("quantized", state="ready", ticket=request.ticket, suggestion=suggestion)
-            self.title_bar.state = f"{suggestion.tokens} tokens" if text else "no suggestion"
-            self.editor.grow_ghost(request.ticket, text, complete=True)
-            self._time_baseline(request)
+    @on(DirectoryTree.FileSelected)
+    def _file_chosen(self, event: DirectoryTree.FileSelected) -> None:
+        self.run_worker(self.open_file(event.path), group="open")
+
+    async def open_file(self, path: Path) -> bool:
+        """Show the file at `path`, opening it if it is not; False, with a word why, if it cannot be."""
+        try:
+            if (editor := await asyncio.to_thread(self.files.find, path)) is not None:
+                self.files.show(editor)
+                return True
+            document = await asyncio.to_thread(open_document, path)
+        except (EdgePhiError, OSError, RuntimeError) as error:
+            self.complain(str(error))
+            return False
+        await self.files.add(document)
+        return True
+
+    async def _ask_and_open(self) -> None:
+        folder = self.document.path.parent if self.document.path else Path()
+        path = await self.app.push_screen_wait(OpenPath("" if folder == Path() else f"{folder}/"))
+        if path is not None:
+            await self.open_file(path)
+
+    async def _close(self, editor: CodeEditor) -> None:
+        if editor.modified:
+            answer = await self.app.push_screen_wait(ConfirmQuit(editor.file.name))
+            if answer == "stay" or (answer == "save" and not await self.save(editor)):
+                return
+        self._journal.drop(editor.id or "")
+        await self.files.remove(editor)
+
+    # -- finding
+
+    def action_find(self) -> None:
+        """Ask what to find."""
+        self.query_one(FindBar).open("find", self.editor)
+
+    def action_find_again(self, step: int) -> None:
+        """Go to the next match of what was looked for last, or the one before."""
+        bar = self.query_one(FindBar)
+        if bar.wanted:
+            bar.find_again(self.editor, step)
         else:
-            self._request = None
-            self.editor.drop_ghost()
-            self._be_ready()
-            if event.line:
-                self._complain(event.line)
+            self.action_find()
 
-    def _baseline_reported(self, event: Progress | Finished | Stopped) -> None:
-        if isinstance(event, Progress):
-            self._update_view("baseline", state=f"{event.tokens} tokens")
-        elif isinstance(event, Finished):
-            self._update_view("baseline", state="ready", ticket=event.ticket, suggestion=event.suggestion)
+    def action_go_to_line(self) -> None:
+        """Ask for a line."""
+        self.query_one(FindBar).open("line", self.editor)
+
+    # -- running
+
+    def action_run_file(self) -> None:
+        """Run the text as a script."""
+        program = Program(self.document.name, self.document.true_text(self.editor.document.lines))
+        self.run_worker(self._run(program), group="run", exclusive=True)
+
+    def action_run_doctests(self) -> None:
+        """Run the doctests of the function at the cursor."""
+        source = self.document.true_text(self.editor.document.lines)
+        try:
+            program = doctests(source, self.editor.cursor_location[0])
+        except EdgePhiError as error:
+            self.complain(str(error))
         else:
-            self._update_view("baseline", state="failed" if event.line else "paused")
-            if event.line:
-                self._complain(event.line)
+            self.run_worker(self._run(program), group="run", exclusive=True)
 
-    def _update_view(self, view: str, **changes: object) -> None:
-        setattr(self.panel, view, replace(getattr(self.panel, view), **changes))
+    def action_close_pane(self) -> None:
+        """Close what stands below the text."""
+        self.query_one(OutputPane).display = False
+        self.editor.focus()
+        self.refresh_bindings()
 
-    def _complain(self, line: str) -> None:
-        self.notify(one_line(line), severity="error", timeout=10, markup=False)
+    async def _run(self, program: Program) -> None:
+        pane = self.query_one(OutputPane)
+        pane.show(program.title, ["running…"])
+        self.refresh_bindings()
+        try:
+            lines = await asyncio.to_thread(_run_in_sandbox, program)
+        except EdgePhiError as error:
+            lines = [str(error)]
+        pane.show(program.title, lines)
 
     # -- saving
 
     def action_save(self) -> None:
         """Save, asking for a path where there is none."""
         if self.app.screen is self:
-            self.run_worker(self.save(), group="save")
+            self.run_worker(self.save(self.editor), group="save")
 
-    async def save(self) -> bool:
+    def action_save_as(self) -> None:
+        """Save as another file."""
+        if self.app.screen is self:
+            self.run_worker(self.save(self.editor, elsewhere=True), group="save")
+
+    async def save(self, editor: CodeEditor | None = None, *, elsewhere: bool = False) -> bool:
         """Save in a thread of its own; False if it failed or was called off. Needs a worker: it may ask."""
+        editor = editor or self.editor
+        document = editor.file
         async with self._saving:
-            path = self.document.path or await self.app.push_screen_wait(SaveAs())
-            if path is None:
+            path = document.path
+            if path is None or elsewhere:
+                path = await self.app.push_screen_wait(SaveAs(str(path or "")))
+                if path is None:
+                    return False
+            elif (how := document.changed_on_disk()) and self._overwrite is not editor:
+                self._overwrite = editor
+                again = "overwrite it" if how == "changed" else "write it again"
+                self.complain(f"{document.name} was {how} on disk: save again to {again}")
                 return False
-            if self.document.changed_on_disk() and not self._may_overwrite:
-                self._may_overwrite = True
-                self._complain(f"{self.document.name} was changed on disk: save again to overwrite it")
-                return False
-            lines = list(self.editor.document.lines)
+            lines = list(editor.document.lines)
             try:
-                size = await asyncio.to_thread(self.document.save, lines, path)
+                size = await asyncio.to_thread(document.save, lines, path)
             except EdgePhiError as error:
-                self._complain(str(error))
+                self.complain(str(error))
                 return False
-            self._saved_lines, self._may_overwrite = lines, False
-            self.title_bar.file_name, self.title_bar.modified = self.document.name, self.modified
-            self.notify(f"Saved {self.document.name}, {size:,} bytes", timeout=3, markup=False)
+            self._overwrite = None
+            editor.mark_saved(lines)
+            if not editor.modified:
+                self._journal.drop(editor.id or "")
+            self.files.rename(editor)
+            self._show_title()
+            self.notify(f"Saved {document.name}, {size:,} bytes", timeout=3, markup=False)
             return True
 
-    async def settled(self) -> bool:
-        """Whether nothing is left to save, once a save that is going on has ended."""
-        async with self._saving:
-            return not self.modified
+    async def may_quit(self) -> bool:
+        """Ask about what is not saved; True once nothing is left to save or its loss was agreed to."""
+        async with self._saving:  # one that is going on may leave nothing to ask
+            left = [editor for editor in self.files if editor.modified]
+        if left:
+            others = f" and {len(left) - 1} more" if len(left) > 1 else ""
+            answer = await self.app.push_screen_wait(ConfirmQuit(left[0].file.name + others))
+            if answer == "stay":
+                return False
+            if answer == "save":
+                for editor in left:
+                    if not await self.save(editor):
+                        return False
+        await asyncio.to_thread(self._journal.close, forget=True)
+        return True
+
+    # -- what is not saved
+
+    def _write_journal(self) -> None:
+        self._journaling = None
+        for editor in self.files:
+            if editor.modified:
+                self._journal.keep(editor.id or "", _snapshot(editor))
+            else:
+                self._journal.drop(editor.id or "")
+
+    def keep_unsaved(self) -> None:
+        """Write down what is not saved and wait for it: the editor is told to end."""
+        self._write_journal()
+        self._journal.flush(2.0)
+
+    async def _offer_leftovers(self) -> None:
+        leftovers = await asyncio.to_thread(self._journal.leftovers)
+        texts = [text for leftover in leftovers for text in leftover.texts]
+        if not texts:
+            return
+        answer = await self.app.push_screen_wait(Recover(texts))
+        if answer == "later":
+            return
+        if answer == "recover":
+            for text in texts:
+                await self._recover(text)
+            self._write_journal()
+            if not await asyncio.to_thread(self._journal.flush):
+                return  # it is still where it was
+        await asyncio.to_thread(lambda: [leftover.forget() for leftover in leftovers])
+
+    async def _recover(self, text: Unsaved) -> None:
+        """Open the file as it is now, and put the text over it: undo shows what is on disk."""
+        path = Path(text.path) if text.path else None
+        try:
+            document = await asyncio.to_thread(open_document, path) if path and path.exists() else None
+        except EdgePhiError as error:
+            self.complain(str(error))
+            document = None
+        if document is None:
+            document = Document(path, text.newline, text.bom, text.encoding)
+        editor = self.files.find(path) if path else None
+        if editor is None:
+            editor = await self.files.add(document)
+        editor.restore(text.text)
+
+
+def _snapshot(editor: CodeEditor) -> Callable[[], Unsaved]:
+    """What the journal's thread turns into text, of the lines as they are now."""
+    file, lines = editor.file, list(editor.document.lines)
+    return lambda: unsaved(file.true_text(lines), file.path, file.newline, file.bom, file.encoding)
+
+
+def _run_in_sandbox(program: Program) -> list[str]:
+    from edge_phi.evaluate.sandbox import Sandbox
+
+    with Sandbox() as sandbox:
+        return lines_of(sandbox.run(program.source))

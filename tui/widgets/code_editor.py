@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import ClassVar
@@ -20,6 +20,7 @@ from textual.widgets import TextArea
 from textual.widgets.text_area import EditResult, LanguageDoesNotExist, Location, Selection
 
 from ..document import Document
+from ..finding import Match
 from ..ghost import Ghost
 from ..keys import bindings
 from .code_theme import code_theme
@@ -73,6 +74,7 @@ class CodeEditor(TextArea, inherit_bindings=False):
             language = None
             self._set_document(document.text, language)
         self.set_reactive(TextArea.language, language)
+        self._saved_lines = list(self.document.lines)  # as they are on disk
 
     def on_mount(self) -> None:
         """Follow the app's theme from dark to light and back."""
@@ -80,6 +82,43 @@ class CodeEditor(TextArea, inherit_bindings=False):
 
     def _follow_app_theme(self) -> None:
         self.theme = "code-dark" if self.app.current_theme.dark else "code-light"
+
+    # -- the file
+
+    @property
+    def modified(self) -> bool:
+        """Whether there is anything to save."""
+        return self.document.lines != self._saved_lines
+
+    @property
+    def untouched(self) -> bool:
+        """Whether this is an empty scratch text, of which nobody wants to know."""
+        return self.file.path is None and not self.modified and self.document.lines == [""]
+
+    def mark_saved(self, lines: Sequence[str]) -> None:
+        """Take note that these `lines` are what the file has now."""
+        self._saved_lines = list(lines)
+
+    def restore(self, text: str) -> None:
+        """Take back what was not saved, the true text with "\\n" between lines, as an edit that can be undone."""
+        self.drop_ghost()
+        hidden = self.file.stand_ins.hide(text)
+        edit = Edit(hidden, self.document.start, self.document.end, maintain_selection_offset=False)
+        self.history.checkpoint()
+        super().edit(edit)
+        self.history.checkpoint()
+
+    def around_cursor(self) -> tuple[str, str]:
+        """The true text before and after the cursor, with "\\n" between lines."""
+        lines, (row, column) = self.document.lines, self.cursor_location
+        before = self.file.true_text([*lines[:row], lines[row][:column]])
+        return before, self.file.true_text([lines[row][column:], *lines[row + 1 :]])
+
+    def select(self, match: Match) -> None:
+        """Select what was found and bring it into view."""
+        row, column, length = match
+        self.selection = Selection((row, column), (row, column + length))
+        self.scroll_cursor_visible(center=True)
 
     # -- the ghost
 
@@ -105,10 +144,23 @@ class CodeEditor(TextArea, inherit_bindings=False):
 
     def accept_ghost(self) -> None:
         """Make the ghost part of the text, in one step of its own for undo."""
-        if self._ghost is None:
-            return
-        text, at = self._ghost.remaining, self.cursor_location
-        self.drop_ghost()
+        if self._ghost is not None:
+            text = self._ghost.remaining
+            self.drop_ghost()
+            self._accept(text)
+
+    def accept_ghost_word(self) -> None:
+        """Make the ghost's next word part of the text, in one step of its own for undo; the rest stays."""
+        if self._ghost is not None:
+            self._accept(self._ghost.next_word())
+
+    def accept_ghost_line(self) -> None:
+        """Make the ghost's next line part of the text, in one step of its own for undo; the rest stays."""
+        if self._ghost is not None:
+            self._accept(self._ghost.next_line())
+
+    def _accept(self, text: str) -> None:
+        at = self.cursor_location
         self.history.checkpoint()
         self._replace_via_keyboard(text, at, at)
         self.history.checkpoint()
@@ -117,6 +169,10 @@ class CodeEditor(TextArea, inherit_bindings=False):
         before, self._ghost = self._ghost_state, ghost
         inline, *below = ghost.remaining.split("\n") if ghost else [""]
         self._ghost_rows = [self._ghost_text(line) for line in below]
+        if below:  # what is right of the cursor would follow the last line
+            row, column = self.cursor_location
+            self._ghost_rows[-1].append_text(self._drawn(self.document[row][column:]))
+            self._ghost_rows[-1].expand_tabs(self.indent_width)
         self.suggestion = inline
         self._line_cache.clear()
         self._apply_virtual_size()
@@ -177,7 +233,8 @@ class CodeEditor(TextArea, inherit_bindings=False):
         if enter:
             self._restart_blink()
             self._replace_via_keyboard("\n" + self._next_indentation(), *self.selection)
-        if enter or await self.app._check_bindings(event.key) or event.key == "escape":
+        handled = enter or await self.app._check_bindings(event.key)
+        if handled or event.key == "escape" or event.key.startswith("alt+"):  # Textual would type the letter of Alt+n
             event.stop()  # and TextArea, which would move the focus at Esc, does not see it
             event.prevent_default()
 
@@ -255,7 +312,13 @@ class CodeEditor(TextArea, inherit_bindings=False):
 
     def get_line(self, line_index: int) -> Text:
         """A line as it is drawn: pictures in place of what a terminal must not get."""
-        drawn, pictures = self.file.stand_ins.pictures(self.document.get_line(line_index))
+        line = self.document.get_line(line_index)
+        if self._ghost_rows and line_index == self.cursor_location[0]:
+            line = line[: self.cursor_location[1]]  # the rest is below, after the ghost
+        return self._drawn(line)
+
+    def _drawn(self, line: str) -> Text:
+        drawn, pictures = self.file.stand_ins.pictures(line)
         text = Text(drawn, end="", no_wrap=True)
         if pictures:
             style = self.get_component_rich_style("code-editor--stand-in", partial=True)

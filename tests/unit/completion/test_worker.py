@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from edge_phi.completion import worker as worker_module
-from edge_phi.completion.decode import Step
+from edge_phi.completion.decode import GREEDY, DecodeSettings, Step
 from edge_phi.completion.session import Suggestion, Timing
 from edge_phi.completion.worker import Event, Finished, Loaded, Progress, Stopped, Worker
 from edge_phi.errors import EdgePhiError
@@ -36,6 +36,7 @@ class HandSession:
         before: str,
         after: str = "",
         *,
+        settings: DecodeSettings = GREEDY,
         cancel: threading.Event | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> Suggestion:
@@ -46,6 +47,8 @@ class HandSession:
         if self.broken:
             raise EdgePhiError("the model is broken")
         text = ""
+        if settings.temperature:
+            return self._suggestion(f"variant {settings.seed}", "stop")
         rest = self.document[len(before) :] if self.document.startswith(before) else "?" * self.most
         for character in rest[: self.most]:
             while not self.free.is_set() and not self.steps.acquire(timeout=0.002) and not cancel.is_set():
@@ -281,3 +284,15 @@ def test_idle_time_is_used_once_and_a_key_ends_it(monkeypatch: pytest.MonkeyPatc
     assert desk.session.disturbed.wait(30)
     assert desk.session.resting.wait(30), "after the key it is idle again"
     desk.worker.close()
+
+
+def test_a_variant_is_drawn_anew_and_never_taken_for_what_is_most_probable(desk: Desk) -> None:
+    desk.session.free.set()
+    ask(desk, 1, 4)
+    greedy = desk.finished().suggestion.text
+    for ticket, variant in ((2, 7), (3, 8), (4, 7)):
+        desk.worker.request(ticket, DOCUMENT[:4], "", variant)
+        answer = desk.finished()
+        assert (answer.ticket, answer.suggestion.text, answer.known) == (ticket, f"variant {variant}", False)
+    ask(desk, 5, 4)
+    assert desk.finished().suggestion.text == greedy

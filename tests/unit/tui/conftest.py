@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from textual.pilot import Pilot
 
-from edge_phi.completion.decode import Step
+from edge_phi.completion.decode import GREEDY, DecodeSettings, Step
 from edge_phi.completion.session import Suggestion, Timing
 from edge_phi.tui.app import EdgePhiApp
 from edge_phi.tui.document import Document, open_document
@@ -33,6 +33,7 @@ class ScriptedSession:
         self.stubborn = False  # does not look at the cancel event
         self.load_error: Exception | None = None
         self.prompts: list[tuple[str, str]] = []
+        self.seeds: list[int] = []  # of the settings of each prompt; 0: greedy
         self.cancelled = 0
         self.closed = False
 
@@ -46,6 +47,7 @@ class ScriptedSession:
         before: str,
         after: str = "",
         *,
+        settings: DecodeSettings = GREEDY,
         cancel: threading.Event | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> Suggestion:
@@ -54,6 +56,7 @@ class ScriptedSession:
             pieces = ["warm"]
         else:
             self.prompts.append((before, after))
+            self.seeds.append(settings.seed if settings.temperature else 0)
             pieces = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         finish = "stop"
         for token, piece in enumerate(pieces):
@@ -149,6 +152,14 @@ class Stage:
     def messages(self) -> list[str]:
         """Notifications so far."""
         return [notification.message for notification in self.app._notifications]
+
+
+@pytest.fixture(autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keep what the app writes down about unsaved text out of the user's own folder."""
+    folder = tmp_path_factory.mktemp("state")
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from textual.widgets import Input
 from edge_phi.cli import main
 from edge_phi.errors import InvalidFile
 from edge_phi.tui.screens.confirm_quit import ConfirmQuit
-from edge_phi.tui.screens.save_as import SaveAs
+from edge_phi.tui.screens.ask_path import SaveAs
 
 if TYPE_CHECKING:
     from conftest import Stage
