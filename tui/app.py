@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from textual import events
@@ -16,9 +17,10 @@ from .commands import KeyCommands
 from .document import Document
 from .engine import EngineChoice
 from .keys import bindings
-from .screens.confirm_quit import ConfirmQuit
+from .race import Lender
 from .screens.editor import EditorScreen
 from .screens.help import HelpScreen
+from .screens.race import RaceScreen
 from .settings import Settings, settings_file
 
 
@@ -39,7 +41,8 @@ class EdgePhiApp(App[None]):
         pause_seconds: float = policy.PAUSE_SECONDS,
         settings: Settings | None = None,
     ) -> None:
-        self.editor_screen = EditorScreen(document, quantized, baseline, pause_seconds=pause_seconds)
+        chosen = self._lend(quantized, baseline)
+        self.editor_screen = EditorScreen(document, *chosen, pause_seconds=pause_seconds)
         super().__init__()
         self.last_key_s = 0.0  # on Textual's clock
         settings = settings or Settings()
@@ -67,14 +70,27 @@ class EdgePhiApp(App[None]):
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(one_line(str(settings_file()))))
 
+    def action_race(self) -> None:
+        """Let both engines write the completion at the cursor."""
+        before, after = self.editor_screen.editor.around_cursor()
+        if len(self.lenders) < 2:
+            self.notify("There is no full-precision form here to race against: see the models", timeout=5)
+        elif not policy.worth_asking(before):
+            self.notify("Type something first: there is nothing to continue", timeout=3)
+        else:
+            self.editor_screen.lend_engines()
+            self.push_screen(RaceScreen(self.lenders, before, after))
+
     def copy_to_clipboard(self, text: str) -> None:
         """Copy the true characters, not the editor's stand-ins."""
         super().copy_to_clipboard(self.editor_screen.document.stand_ins.restore(text))
 
+    def _lend(self, quantized: EngineChoice, baseline: EngineChoice | None) -> tuple[EngineChoice, EngineChoice | None]:
+        """The same choices, whose sessions a race can borrow."""
+        self.lenders = [Lender(choice) for choice in (quantized, baseline) if choice is not None]
+        chosen = [replace(lender.choice, open_session=lender.open) for lender in self.lenders]
+        return chosen[0], chosen[1] if baseline is not None else None
+
     async def _quit(self) -> None:
-        screen = self.editor_screen
-        answer = "discard" if await screen.settled() else None
-        if answer is None:
-            answer = await self.push_screen_wait(ConfirmQuit(screen.document.name))
-        if answer == "discard" or (answer == "save" and await screen.save()):
+        if await self.editor_screen.may_quit():
             self.exit()

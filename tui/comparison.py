@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from .latency import Course, History, p50_p95
+from .race import first_difference
 
 if TYPE_CHECKING:
     from edge_phi.completion.session import Suggestion
@@ -87,11 +88,8 @@ def percentiles(history: History) -> list[tuple[str, str, str]]:
 
 
 def _agreement(ours: str, theirs: str) -> str:
-    if ours == theirs:
-        return "same text"
-    pairs = zip(ours, theirs, strict=False)
-    agreed = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(ours), len(theirs)))
-    return f"text differs after {agreed} of {len(ours)} characters"
+    agreed = first_difference(ours, theirs)
+    return "same text" if agreed is None else f"text differs after {agreed} of {len(ours)} characters"
 
 
 class _Numbers(NamedTuple):

@@ -10,10 +10,11 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
-from textual.widgets import Footer, Label, Static
+from textual.widgets import Label, Static
 
 from ..commands import keys_of
 from ..keys import KEYS, PLACES, bindings
+from ..widgets.key_bar import KeyBar
 
 
 class HelpScreen(Screen[None], inherit_bindings=False):
@@ -40,7 +41,7 @@ class HelpScreen(Screen[None], inherit_bindings=False):
                 if table.row_count:
                     yield Static(table)
             yield Static(f'Other keys: in {self._settings_file}, under [keys], as  race = "f9, ctrl+r"', markup=False)
-        yield Footer(compact=True)
+        yield KeyBar()
 
     def action_close(self) -> None:
         """Back to the editor."""

@@ -1,0 +1,75 @@
+"""The line at the bottom: the keys that do something now, the most useful first, and help always among them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.style import Style
+from rich.text import Text
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from ..keys import KEYS
+
+if TYPE_CHECKING:
+    from textual.screen import Screen
+
+_LAST = ("help", "quit")  # kept where there is no room for all
+_ORDER = {key.id: place for place, key in enumerate(KEYS)}
+
+
+class KeyBar(Widget):
+    """One line instead of Textual's Footer, whose widgets are made anew whenever a suggestion comes or goes.
+
+    Keys are in the order of `KEYS`; those for which there is no room are left out, and help lists them.
+    """
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"key-bar--key", "key-bar--label"}
+
+    shown: reactive[tuple[tuple[str, str, str], ...]] = reactive(())  # key, as it is written, and label
+
+    def on_mount(self) -> None:
+        """Follow the screen's keys."""
+        self.screen.bindings_updated_signal.subscribe(self, self._follow)
+        self._follow(self.screen)
+
+    def _follow(self, screen: Screen[object]) -> None:
+        if not self.is_attached or not screen.is_attached:
+            return
+        found: dict[str, tuple[str, str, str]] = {}
+        for key, (_, binding, enabled, _) in screen.active_bindings.items():
+            if enabled and binding.show and binding.id and binding.id not in found:
+                found[binding.id] = key, self.app.get_key_display(binding), binding.description
+        first = sorted((id_ for id_ in found if id_ not in _LAST), key=lambda id_: _ORDER[id_])
+        self.shown = tuple(found[id_] for id_ in (*first, *(id_ for id_ in _LAST if id_ in found)))
+
+    def render(self) -> Text:
+        """As many keys as fit."""
+        key_style = self.get_component_rich_style("key-bar--key", partial=True)
+        label_style = self.get_component_rich_style("key-bar--label", partial=True)
+        last = [one for one in self.shown if one[2] in _LAST_LABELS]
+        room = self.size.width - sum(_width(one) for one in last)
+        line = Text(end="", no_wrap=True)
+        for one in self.shown:
+            if one not in last:
+                room -= _width(one)
+                if room < 0:
+                    break
+                self._write(line, one, key_style, label_style)
+        for one in last:
+            self._write(line, one, key_style, label_style)
+        return line
+
+    def _write(self, line: Text, one: tuple[str, str, str], key_style: Style, label_style: Style) -> None:
+        key, written, label = one
+        press = Style(meta={"@click": f"app.simulate_key({key!r})"})
+        line.append(f" {written} ", key_style + press)
+        line.append(f"{label} ", label_style + press)
+
+
+_LAST_LABELS = {key.label for key in KEYS if key.id in _LAST}
+
+
+def _width(one: tuple[str, str, str]) -> int:
+    return len(one[1]) + len(one[2]) + 3
