@@ -11,7 +11,6 @@ bits with everything in the cache. Writes native.json and native.md.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import shlex
 import sys
@@ -32,7 +31,8 @@ from edge_phi.measure.machine import busy_line, engine_version, this_machine
 from edge_phi.runtimes import Runtime
 from edge_phi.runtimes.llama_cpp import LlamaCppRuntime
 from edge_phi.runtimes.native import NativeRuntime, kernels
-from edge_phi.runtimes.native.library import TYPES, load_library
+from edge_phi.runtimes.native.library import load_library
+from edge_phi.runtimes.native.weights import aligned_memory
 from edge_phi.store import Artifact, find_model
 
 SIZES = (1, 2, 4, 8, 16)
@@ -149,14 +149,11 @@ def multiplications(threads: int) -> float:
     rows, columns, tokens, repeat = 128, 2048, 16, 400
     product = load_library().phi_product
     x = np.random.default_rng(0).normal(0, 1, (tokens, columns)).astype(np.float32)
-    blocks = np.zeros((rows, columns // 32 * 18), np.uint8)
+    panels = aligned_memory(rows * columns // 32 * 18, "panels")
+    panels[:] = 0
 
     def multiply(y: np.ndarray) -> None:
-        floats = ctypes.POINTER(ctypes.c_float)
-        product(
-            b"", blocks.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8)), TYPES["Q4_0"], rows, columns,
-            x.ctypes.data_as(floats), tokens, y.ctypes.data_as(floats), repeat,
-        )  # fmt: skip
+        product(b"", panels.ctypes.data, 4, rows, columns, x.ctypes.data, tokens, y.ctypes.data, repeat)
 
     outputs = [np.empty((tokens, rows), np.float32) for _ in range(threads)]
     return best(threads, multiply, outputs, threads * repeat * tokens * rows * columns / 1e9)

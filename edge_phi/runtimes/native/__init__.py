@@ -22,14 +22,16 @@ from ...errors import Cancelled, EdgePhiError, InvalidCall, InvalidFile, Missing
 from ...gguf_header import GgufHeader, read_gguf_header
 from ...store import Artifact
 from .. import RuntimeInfo, check_extend, check_rewind
-from .library import CANCELLED, NO_MEMORY, OK, PORTABLE, kernels, load_library
-from .weights import geometry_of, open_weights
+from .library import CANCELLED, NO_MEMORY, OK, PAGE, PORTABLE, kernels, load_library
+from .pages import Pages
+from .weights import aligned_memory, geometry_of, open_weights
 
 __all__ = ["NativeRuntime", "kernels", "open_suited"]
 
 _POLL_S = 0.002  # how often a long call looks whether it is cancelled
 _SHORT_BYTES = 100e6  # weights times tokens: calls below take a few milliseconds, and nobody watches them
 _MAX_THREADS = 64
+_SPARE_BYTES = 256 * 2**20  # of cache beyond a whole context, at most: what is remembered of other sequences
 
 
 def open_suited(artifact: Artifact, threads: int | None = None) -> NativeRuntime | None:
@@ -90,15 +92,33 @@ class NativeRuntime:
             context_length=geometry.context,
             threads=min(threads, _MAX_THREADS),
         )
-        self.length = 0
         self._weights: Any = open_weights(header, geometry)
-        data = self._weights.data
-        self._engine = self._library.phi_open(ctypes.byref(geometry), data.ctypes.data, data.size, kernels.encode())
+        plan, longest = self._weights.plan, -(-geometry.context // PAGE)
+        spare = max(1, min(longest, _SPARE_BYTES // plan.page_bytes))
+        cache = aligned_memory(
+            (longest + spare) * plan.page_bytes, f"{artifact.path}: a cache of {geometry.context} tokens"
+        )
+        self._cache: Any = cache.reshape(-1, plan.page_bytes)
+        self._pages = Pages(PAGE, longest, spare, self._copy_page)
+        packed = self._weights.packed
+        self._engine = self._library.phi_open(
+            ctypes.byref(geometry),
+            packed.ctypes.data,
+            packed.size,
+            cache.ctypes.data,
+            longest + spare,
+            kernels.encode(),
+        )
         if not self._engine:
-            self._weights = None
+            self.close()
             if kernels and kernels not in _kernels():
                 raise InvalidCall(f"no kernels {kernels!r} here: there are {', '.join(_kernels())}")
-            raise EdgePhiError(f"{artifact.path}: not enough memory for a cache of {geometry.context} tokens")
+            raise EdgePhiError(f"{artifact.path}: not enough memory to compute it")
+
+    @property
+    def length(self) -> int:
+        """Tokens now in the cache."""
+        return self._pages.length
 
     def extend(
         self, tokens: Sequence[int], *, all_logits: bool = False, cancel: threading.Event | None = None
@@ -110,25 +130,38 @@ class NativeRuntime:
         logits = np.empty((len(ids) if all_logits else 1, self.info.vocab_size), np.float32)
         if cancel and cancel.is_set():
             raise Cancelled("cancelled while reading the prompt")
-        with self._stopped_by(cancel if len(ids) * self._weights.data.size > _SHORT_BYTES else None) as flag:
+        with self._stopped_by(cancel if len(ids) * self._weights.packed.size > _SHORT_BYTES else None) as flag:
+            embedded = self._weights.embed(ids)
+            self._pages.reserve(tokens)
             status = self._library.phi_forward(
-                self._engine, ids.ctypes.data, len(ids), self.length, logits.ctypes.data, len(logits),
-                self.info.threads, flag,
+                self._engine, embedded.ctypes.data, len(ids), self.length, self._pages.table.ctypes.data,
+                logits.ctypes.data, len(logits), self.info.threads, flag,
             )  # fmt: skip
+        if status != OK:
+            self._pages.rewind(self.length)
         if status == CANCELLED:
             raise Cancelled("cancelled while reading the prompt")
         if status == NO_MEMORY:
             raise EdgePhiError(f"not enough memory for {self.info.threads} threads")
         if status != OK:
             raise EdgePhiError(f"the native engine failed with {status}")
-        self.length += len(ids)
+        self._pages.keep(tokens)
         return logits
+
+    def reuse(self, tokens: Sequence[int]) -> int:
+        """Make the cache hold the longest start of `tokens` that was computed before, and return its length.
+
+        That may be after a `rewind` or `reuse` that went elsewhere: as much as there is room for is remembered. What
+        `extend` then gives is the same, bit for bit, as if all had been computed now.
+        """
+        self._check_open()
+        return self._pages.reuse(tokens)
 
     def rewind(self, length: int) -> None:
         """Forget all tokens past `length`; see `Runtime.rewind`."""
         self._check_open()
         check_rewind(length, self.length)
-        self.length = length
+        self._pages.rewind(length)
 
     def close(self) -> None:
         """Free the model and end its threads; a second call does nothing."""
@@ -136,7 +169,7 @@ class NativeRuntime:
             self._library.phi_close(self._engine)
         if self._watcher is not None:
             self._watcher.join()
-        self._engine = self._weights = self._watcher = None
+        self._engine = self._weights = self._cache = self._watcher = None
 
     def __del__(self) -> None:
         self.close()
@@ -161,6 +194,9 @@ class NativeRuntime:
             yield ctypes.byref(flag)
         finally:
             over.set()
+
+    def _copy_page(self, number: int, to: int) -> None:
+        self._cache[to] = self._cache[number]
 
     def _check_open(self) -> None:
         if self._engine is None:

@@ -11,7 +11,6 @@
 // The order of every sum is fixed by the layout alone, not by who computes it or with how many tokens beside it.
 #include "engine.h"
 #include "kernels.h"
-#include "packing.h"
 #include "pool.h"
 
 #include <algorithm>
@@ -21,6 +20,7 @@
 #include <cstring>
 #include <memory>
 #include <new>
+#include <utility>
 #include <vector>
 
 #if !defined(_WIN32)
@@ -35,6 +35,19 @@ constexpr int kWide = 128;          // columns of the MLP, and of the head, in a
 constexpr int kNarrow = 32;         // columns of the width in an item
 constexpr int kMaxThreads = 64;
 constexpr int kPairsAtOnce = 32;    // of a panel, when several tiles of tokens pass over it: it stays in the cache
+
+bool in_bounds(const PhiGeometry &g) {
+  auto within = [](int32_t value, int32_t limit) { return value >= 1 && value <= limit; };
+  if (!within(g.layers, 1 << 10) || !within(g.width, 1 << 16) || !within(g.heads, 1 << 10) ||
+      !within(g.inner, 1 << 18) || !within(g.vocabulary, 1 << 24) || !within(g.context, 1 << 20))
+    return false;
+  if (g.width % 64 || g.inner % 64 || g.width % g.heads || (g.bits != 4 && g.bits != 8)) return false;
+  int32_t head = g.width / g.heads;
+  // Blocks of 32 must not lie across two heads, or two pairs of heads.
+  if (head % 16 || (head % 32 && g.heads % 2) || head > 512) return false;
+  if (!within(g.rotary, head) || g.rotary % 2) return false;
+  return g.epsilon > 0 && std::isfinite(g.epsilon) && g.theta > 0 && std::isfinite(g.theta);
+}
 
 // Zeroed memory, aligned for the widest registers; pages that are never touched cost nothing.
 template <class T>
@@ -55,9 +68,13 @@ class Array {
 
 struct Matrix {
   const uint8_t *panels;
-  int pairs;          // of blocks in a row
+  int pairs;  // of blocks in a row
   size_t pair_bytes;
   Product product;
+
+  Matrix(const uint8_t *panels_, int columns, int bits, const Kernels &kernels)
+      : panels(panels_), pairs(columns / 64), pair_bytes(bits == 4 ? kPair4 : kPair8),
+        product(bits == 4 ? kernels.product4 : kernels.product8) {}
 
   // y[token][16 * (panel - first)...] = x times panels first..first + count
   void multiply(int first, int count, const Activations &x, float *y, size_t y_stride) const {
@@ -81,9 +98,10 @@ struct Layer {
 
 // What one call of `chunk` computes.
 struct Chunk {
-  const int32_t *tokens;
+  float *x;  // the residual stream [token][width]
   int count;
   int position;
+  const int32_t *pages;
   float *logits;  // of the last `rows` tokens
   int rows;
   const std::atomic<int32_t> *cancel;
@@ -102,14 +120,19 @@ struct Call {
 
 class Engine {
  public:
-  Engine(const PhiGeometry &geometry, const Plan &plan, const uint8_t *packed, const Kernels &kernels)
-      : g_(geometry), plan_(plan), packed_(packed), k_(kernels), head_width_(geometry.width / geometry.heads),
-        together_(head_width_ % kBlock ? 2 : 1), padded_context_((geometry.context + kLanes - 1) / kLanes * kLanes) {
-    locate_weights();
-    size_t cache = size_t(g_.layers) * size_t(padded_context_) * size_t(g_.width);
-    keys_.allocate(cache);
-    values_.allocate(cache);
-    x_.allocate(size_t(kChunk) * g_.width);
+  Engine(const PhiGeometry &geometry, const PhiPlan &plan, const uint8_t *packed, uint8_t *cache, int page_count,
+         const Kernels &kernels)
+      : g_(geometry), plan_(plan), packed_(packed), cache_(reinterpret_cast<uint16_t *>(cache)),
+        page_count_(page_count), k_(kernels), head_width_(geometry.width / geometry.heads),
+        together_(head_width_ % kBlock ? 2 : 1), padded_context_((geometry.context + kLanes - 1) / kLanes * kLanes),
+        head_(packed + plan.head, geometry.width, 8, kernels) {
+    for (int l = 0; l < g_.layers; l++) {
+      size_t at = plan_.layer_bytes * size_t(l);
+      layers_.push_back({{packed_ + at + plan_.first, g_.width, g_.bits, k_},
+                         {packed_ + at + plan_.second, g_.width + g_.inner, g_.bits, k_},
+                         floats(at + plan_.norm_weight), floats(at + plan_.norm_bias), floats(at + plan_.first_bias),
+                         floats(at + plan_.second_bias)});
+    }
     normal_.allocate(size_t(kChunk) * (g_.width / kBlock));
     last_.allocate(size_t(kChunk) * (g_.width / kBlock));
     inner_.allocate(size_t(kChunk) * ((g_.width + g_.inner) / kBlock));
@@ -122,8 +145,8 @@ class Engine {
 
   PhiStatus forward(Chunk all, int threads) {
     if (all.position > g_.context || all.count > g_.context - all.position) return PHI_INVALID;
-    for (int i = 0; i < all.count; i++)
-      if (all.tokens[i] < 0 || all.tokens[i] >= g_.vocabulary) return PHI_INVALID;
+    for (int i = 0; i * PHI_PAGE < all.position + all.count; i++)
+      if (all.pages[i] < 0 || all.pages[i] >= page_count_) return PHI_INVALID;
     if (forked()) {
       (void)pool_.release();  // leaked: a mutex of it may have been held at the fork
       process_ = process();
@@ -135,7 +158,7 @@ class Engine {
     int skipped = all.count - all.rows;  // tokens before the first whose logits are wanted
     for (int done = 0; done < all.count; done += kChunk) {
       Chunk part = all;
-      part.tokens += done;
+      part.x += size_t(done) * size_t(g_.width);
       part.position += done;
       part.count = std::min(kChunk, all.count - done);
       part.rows = std::max(0, std::min(part.count, done + part.count - skipped));
@@ -160,19 +183,6 @@ class Engine {
   bool forked() const { return process_ != process(); }
 
   const float *floats(size_t offset) const { return reinterpret_cast<const float *>(packed_ + offset); }
-
-  void locate_weights() {
-    size_t pair = g_.bits == 4 ? kPair4 : kPair8;
-    Product product = g_.bits == 4 ? k_.product4 : k_.product8;
-    for (int l = 0; l < g_.layers; l++) {
-      size_t at = plan_.layer_bytes * size_t(l);
-      layers_.push_back({{packed_ + at + plan_.first, g_.width / 64, pair, product},
-                         {packed_ + at + plan_.second, (g_.width + g_.inner) / 64, pair, product},
-                         floats(at + plan_.norm_weight), floats(at + plan_.norm_bias), floats(at + plan_.first_bias),
-                         floats(at + plan_.second_bias)});
-    }
-    head_ = {packed_ + plan_.head, g_.width / 64, kPair8, k_.product8};
-  }
 
   void make_rotations() {
     int pairs = g_.rotary / 2;
@@ -208,11 +218,6 @@ class Engine {
         if (!stopped(c)) item(i);
       });
     };
-    step(c.count, [&](int token) {
-      const uint8_t *rows = packed_ + plan_.embedding;
-      decode_row(g_.embedding_type, rows + size_t(c.tokens[token]) * row_bytes(g_.embedding_type, g_.width), g_.width,
-                 &x_[size_t(token) * g_.width]);
-    });
     for (int l = 0; l < g_.layers; l++) {
       const Layer &layer = layers_[size_t(l)];
       // Of the last layer, tokens without logits leave nothing behind but their keys and values.
@@ -221,7 +226,7 @@ class Engine {
       const Activations last(last_.get(), c.count - from, g_.width / kBlock);
       const Activations inner(inner_.get(), c.count - from, (g_.width + g_.inner) / kBlock);
       step(c.count, [&](int token) {
-        k_.normalize(&x_[size_t(token) * g_.width], layer.norm_weight, layer.norm_bias, g_.width, g_.epsilon, scratch);
+        k_.normalize(c.x + size_t(token) * g_.width, layer.norm_weight, layer.norm_bias, g_.width, g_.epsilon, scratch);
         k_.quantize(scratch, normal.blocks, normal.at(token, 0), normal.stride(token));
         if (from && token >= from) k_.quantize(scratch, last.blocks, last.at(token - from, 0), last.stride(token - from));
       });
@@ -239,13 +244,13 @@ class Engine {
         float *y = scratch + g_.width;
         layer.second.multiply(item * (kNarrow / kPanelRows), kNarrow / kPanelRows, inner, y, kNarrow);
         for (int token = 0; token < inner.tokens; token++)
-          k_.accumulate(&x_[size_t(from + token) * g_.width + item * kNarrow], y + token * kNarrow,
+          k_.accumulate(c.x + size_t(from + token) * g_.width + item * kNarrow, y + token * kNarrow,
                         layer.second_bias + item * kNarrow, kNarrow);
       });
     }
     const Activations last(last_.get(), c.rows, g_.width / kBlock);
     step(c.rows, [&](int row) {
-      k_.normalize(&x_[size_t(c.count - c.rows + row) * g_.width], floats(plan_.last_norm_weight),
+      k_.normalize(c.x + size_t(c.count - c.rows + row) * g_.width, floats(plan_.last_norm_weight),
                    floats(plan_.last_norm_bias), g_.width, g_.epsilon, scratch);
       k_.quantize(scratch, last.blocks, last.at(row, 0), last.stride(row));
     });
@@ -270,16 +275,15 @@ class Engine {
         k[row + i] += bias[g_.width + i];
         v[row + i] += bias[2 * g_.width + i];
       }
-    for (int h = 0; h < together_; h++) {
-      size_t cache = (size_t(layer) * g_.heads + size_t(head + h)) * size_t(padded_context_) * size_t(head_width_);
+    for (int h = 0; h < together_; h++, q += head_width_, k += head_width_, v += head_width_) {
+      const Attention a{cache_ + (size_t(layer) * g_.heads + size_t(head + h)) * 2 * PHI_PAGE * head_width_,
+                        c.pages, plan_.page_bytes / 2, head_width_, c.position + from, live.tokens, q, size_t(stride),
+                        out + h * head_width_, size_t(columns), scores, size_t(padded_context_)};
       for (int token = 0; token < c.count; token++)
-        remember(cache, c.position + token, k + size_t(token) * stride + h * head_width_,
-                 v + size_t(token) * stride + h * head_width_);
+        remember(a, c.position + token, k + size_t(token) * stride, v + size_t(token) * stride);
       for (int token = from; token < c.count; token++)
-        rotate(q + size_t(token - from) * stride + h * head_width_, c.position + token,
-               1.0f / std::sqrt(float(head_width_)));
-      k_.attend({&keys_[cache], &values_[cache], head_width_, c.position + from, live.tokens, q + h * head_width_,
-                 size_t(stride), out + h * head_width_, size_t(columns), scores, size_t(padded_context_)});
+        rotate(q + size_t(token - from) * stride, c.position + token, 1.0f / std::sqrt(float(head_width_)));
+      k_.attend(a);
     }
     for (int token = 0; token < live.tokens; token++)
       k_.quantize(out + size_t(token) * columns, columns / kBlock, inner.at(token, first / kBlock),
@@ -308,14 +312,13 @@ class Engine {
     for (int i = 0; i < head_width_; i++) x[i] *= scale;
   }
 
-  // Keys lie [16 positions together][dimension][position], values [position][dimension]: see Attention.
-  void remember(size_t cache, int position, float *key, const float *value) {
+  void remember(const Attention &a, int position, float *key, const float *value) const {
     uint16_t half[512];
     rotate(key, position, 1.0f);
     k_.to_half(key, head_width_, half);
-    uint16_t *to = &keys_[cache + size_t(position / kLanes) * kLanes * head_width_ + position % kLanes];
+    uint16_t *to = a.keys(position / kLanes * kLanes) + position % kLanes;
     for (int d = 0; d < head_width_; d++) to[d * kLanes] = half[d];
-    k_.to_half(value, head_width_, &values_[cache + size_t(position) * head_width_]);
+    k_.to_half(value, head_width_, a.value(position));
   }
 
   void head_item(const Chunk &c, int first, const Activations &last, float *y) {
@@ -329,17 +332,17 @@ class Engine {
   }
 
   const PhiGeometry g_;
-  const Plan plan_;
+  const PhiPlan plan_;
   const uint8_t *packed_;
+  uint16_t *cache_;  // float16 [page][layer][head][...]: see Attention
+  const int page_count_;
   const Kernels &k_;
   const int head_width_;
   const int together_;  // heads in an item: as many as fill whole blocks
   const int padded_context_;
   std::vector<Layer> layers_;
-  Matrix head_{};
-  Array<uint16_t> keys_, values_;  // float16 [layer][head][...]
+  Matrix head_;
   Array<float> cosines_, sines_;   // [position][pair]
-  Array<float> x_;                 // the residual stream [token][width]
   Array<ActivationBlock> normal_, last_, inner_;
   Array<float> scratch_[kMaxThreads];
   std::unique_ptr<Pool<Call>> pool_;
@@ -364,26 +367,54 @@ const char *phi_kernels(int32_t index) {
   return kernels ? kernels->name : nullptr;
 }
 
-PhiEngine *phi_open(const PhiGeometry *geometry, const uint8_t *packed, uint64_t packed_bytes, const char *kernels) {
-  Plan plan;
+int32_t phi_plan(const PhiGeometry *geometry, PhiPlan *plan) {
+  if (!geometry || !plan || !in_bounds(*geometry)) return PHI_INVALID;
+  const PhiGeometry &g = *geometry;
+  uint64_t width = uint64_t(g.width), inner = uint64_t(g.inner), at = 0;
+  uint64_t words = (uint64_t(g.vocabulary) + kPanelRows - 1) / kPanelRows * kPanelRows;
+  auto place = [&at](uint64_t bytes) { return std::exchange(at, at + (bytes + 63) / 64 * 64); };
+  auto panels = [&place](uint64_t rows, uint64_t columns, int bits) {
+    return place(rows / kPanelRows * (columns / 64) * (bits == 4 ? kPair4 : kPair8));
+  };
+  plan->first = panels(3 * width + inner, width, g.bits);
+  plan->second = panels(width, width + inner, g.bits);
+  plan->norm_weight = place(width * 4);
+  plan->norm_bias = place(width * 4);
+  plan->first_bias = place((3 * width + inner) * 4);
+  plan->second_bias = place(width * 4);
+  plan->layer_bytes = at;
+  at *= uint64_t(g.layers);
+  plan->head = panels(words, width, 8);
+  plan->head_bias = place(words * 4);
+  plan->last_norm_weight = place(width * 4);
+  plan->last_norm_bias = place(width * 4);
+  plan->total = at;
+  plan->page_bytes = uint64_t(g.layers) * width * PHI_PAGE * 2 * sizeof(uint16_t);
+  return PHI_OK;
+}
+
+PhiEngine *phi_open(const PhiGeometry *geometry, const uint8_t *packed, uint64_t packed_bytes, uint8_t *cache,
+                    int32_t page_count, const char *kernels) {
+  PhiPlan plan;
   const Kernels *chosen = find_kernels(kernels);
-  if (!geometry || !packed || !chosen || !make_plan(*geometry, plan) || packed_bytes != plan.total ||
-      uintptr_t(packed) % 64)
+  if (!chosen || phi_plan(geometry, &plan) != PHI_OK || !packed || packed_bytes != plan.total || !cache ||
+      page_count < 1 || uintptr_t(packed) % 64 || uintptr_t(cache) % 64)
     return nullptr;
   try {
-    return new PhiEngine{{*geometry, plan, packed, *chosen}};
+    return new PhiEngine{{*geometry, plan, packed, cache, page_count, *chosen}};
   } catch (const std::bad_alloc &) {
     return nullptr;
   }
 }
 
-int32_t phi_forward(PhiEngine *engine, const int32_t *tokens, int32_t count, int32_t position, float *logits,
+int32_t phi_forward(PhiEngine *engine, float *x, int32_t count, int32_t position, const int32_t *pages, float *logits,
                     int32_t rows, int32_t threads, const int32_t *cancel) {
-  if (!engine || !tokens || count < 1 || position < 0 || rows < 0 || rows > count || (rows && !logits) || threads < 1)
+  if (!engine || !x || !pages || count < 1 || position < 0 || rows < 0 || rows > count || (rows && !logits) ||
+      threads < 1)
     return PHI_INVALID;
   static_assert(sizeof(std::atomic<int32_t>) == sizeof(int32_t), "a caller's flag is read in place");
   try {
-    return engine->engine.forward({tokens, count, position, logits, rows,
+    return engine->engine.forward({x, count, position, pages, logits, rows,
                                    reinterpret_cast<const std::atomic<int32_t> *>(cancel)}, threads);
   } catch (const std::bad_alloc &) {
     return PHI_NO_MEMORY;
@@ -392,29 +423,19 @@ int32_t phi_forward(PhiEngine *engine, const int32_t *tokens, int32_t count, int
 
 void phi_close(PhiEngine *engine) { delete engine; }
 
-int32_t phi_product(const char *kernels, const uint8_t *blocks, int32_t type, int32_t rows, int32_t columns,
+int32_t phi_product(const char *kernels, const uint8_t *panels, int32_t bits, int32_t rows, int32_t columns,
                     const float *x, int32_t tokens, float *y, int32_t repeat) {
   const Kernels *k = find_kernels(kernels);
-  if (!k || !blocks || !x || !y || (type != Q4_0 && type != Q8_0) || rows < 1 || rows % kPanelRows || columns < 64 ||
-      columns % 64 || tokens < 1)
+  if (!k || !panels || uintptr_t(panels) % 64 || !x || !y || (bits != 4 && bits != 8) || rows < 1 ||
+      rows % kPanelRows || columns < 64 || columns % 64 || tokens < 1)
     return PHI_INVALID;
   try {
-    size_t pair = type == Q4_0 ? kPair4 : kPair8, panel = pair * size_t(columns / 64);
-    Array<uint8_t> packed;
     Array<ActivationBlock> activations;
-    packed.allocate(panel * size_t(rows / kPanelRows));
     activations.allocate(size_t(tokens) * size_t(columns / kBlock));
-    for (int row = 0; row < rows; row++, blocks += row_bytes(type, columns)) {
-      uint8_t *to = &packed[size_t(row / kPanelRows) * panel];
-      if (type == Q4_0)
-        pack_row4(blocks, columns, to, row % kPanelRows, 0);
-      else
-        pack_row8(type, blocks, columns, nullptr, to, row % kPanelRows, 0);
-    }
     const Activations quantized(activations.get(), tokens, columns / kBlock);
     for (int token = 0; token < tokens; token++)
       k->quantize(x + size_t(token) * columns, quantized.blocks, quantized.at(token, 0), quantized.stride(token));
-    Matrix matrix{packed.get(), columns / 64, pair, type == Q4_0 ? k->product4 : k->product8};
+    const Matrix matrix(panels, columns, bits, *k);
     for (int i = 0; i < repeat; i++) matrix.multiply(0, rows / kPanelRows, quantized, y, size_t(rows));
     return PHI_OK;
   } catch (const std::bad_alloc &) {

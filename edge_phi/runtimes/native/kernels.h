@@ -5,6 +5,8 @@
 // not depend on which other tokens are computed beside it.
 #pragma once
 
+#include "engine.h"
+
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -29,6 +31,11 @@
 #endif
 
 namespace edge_phi {
+
+// Matrices lie in panels, which packing.py draws.
+constexpr int kBlock = 32;       // weights that share a scale
+constexpr int kPanelRows = 16;   // output rows of a panel
+constexpr size_t kPair4 = 576, kPair8 = 1088;  // bytes of a panel for two blocks of its columns
 
 constexpr int kTile = 16;  // most tokens a product takes at once
 constexpr int kQueryGroup = 8;  // most queries whose scores are kept at once
@@ -67,9 +74,10 @@ using Product = void (*)(const uint8_t *panel, int pairs, const ActivationBlock 
 
 // One head's attention for queries at positions `position`, `position + 1`, ...; their keys and values are stored.
 struct Attention {
-  const uint16_t *keys;    // float16 [context / 16][dimension][16 positions]
-  const uint16_t *values;  // float16 [context][dimension]
-  int dimension;           // of the head
+  uint16_t *cache;  // of this layer and head in page 0
+  const int32_t *pages;
+  size_t page_stride;
+  int dimension;  // of the head
   int position;
   int queries;
   const float *q;  // scaled by 1 / sqrt(dimension)
@@ -78,6 +86,11 @@ struct Attention {
   size_t out_stride;
   float *scores;  // scratch [kQueryGroup][score_stride]
   size_t score_stride;  // context rounded up to 16
+
+  // A page has float16 keys [PHI_PAGE / 16][dimension][16 positions], then values [PHI_PAGE][dimension].
+  uint16_t *keys(int start) const { return page(start) + size_t(start % PHI_PAGE) * dimension; }  // start % 16 == 0
+  uint16_t *value(int position) const { return page(position) + size_t(PHI_PAGE + position % PHI_PAGE) * dimension; }
+  uint16_t *page(int position) const { return cache + size_t(pages[position / PHI_PAGE]) * page_stride; }
 };
 
 struct Kernels {

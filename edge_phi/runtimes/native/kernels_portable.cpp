@@ -1,7 +1,6 @@
 // Products in plain C++, a row at a time, for processors without kernels of their own and as a check on those that have
 // them; and the choice between the families.
 #include "kernels.h"
-#include "packing.h"
 
 #define EDGE_PHI_LANES 0
 #include "pointwise.h"

@@ -102,6 +102,40 @@ inline int store_int8(int8_t *p, Register a) {
 
 #else
 
+inline float half_to_float(uint16_t half) {
+  uint32_t sign = uint32_t(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 1023, bits;
+  if (exponent == 31) {
+    bits = sign | 0x7f800000 | fraction << 13;
+  } else if (exponent) {
+    bits = sign | (exponent + 112) << 23 | fraction << 13;
+  } else {
+    float value = float(fraction) * 5.9604645e-8f;  // 2^-24, exact
+    std::memcpy(&bits, &value, 4);
+    bits |= sign;
+  }
+  float value;
+  std::memcpy(&value, &bits, 4);
+  return value;
+}
+
+// To the nearest, ties to even.
+inline uint16_t float_to_half(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+  if (magnitude > 0x7f800000) return uint16_t(sign | 0x7e00 | (magnitude >> 13 & 0x3ff));
+  if (magnitude >= 0x477ff000) return uint16_t(sign | 0x7c00);  // 65520 and more round to infinity
+  if (magnitude < 0x38800000) {  // below 2^-14: a multiple of 2^-24, which adding 0.5 rounds to
+    float absolute;
+    std::memcpy(&absolute, &magnitude, 4);
+    absolute += 0.5f;
+    std::memcpy(&magnitude, &absolute, 4);
+    return uint16_t(sign | (magnitude - 0x3f000000));
+  }
+  magnitude += 0xfff + (magnitude >> 13 & 1);
+  return uint16_t(sign | ((magnitude - 0x38000000) >> 13));
+}
+
 using Register = float;
 inline Register load(const float *p) { return *p; }
 inline void store(float *p, Register a) { *p = a; }

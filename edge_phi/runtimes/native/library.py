@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-from ctypes import POINTER, c_char_p, c_float, c_int32, c_int64, c_uint8, c_uint64, c_void_p
+from ctypes import POINTER, c_char_p, c_float, c_int32, c_uint64, c_void_p
 from typing import Any
 
 from ...engines import NATIVE_LIBRARY
@@ -13,52 +13,41 @@ from ...errors import MissingExtra
 OK, CANCELLED, INVALID, NO_MEMORY = range(4)
 PORTABLE = "portable"  # the kernels for every processor, good for little more than checking the others
 
-# ggml's numbers of the tensor types that the engine reads
-TYPES = {"F32": 0, "F16": 1, "Q4_0": 2, "Q8_0": 8, "Q6_K": 14}
+PAGE = 32  # positions in a page of the cache
 
 
 class Geometry(ctypes.Structure):
     """`PhiGeometry` of engine.h."""
 
     _fields_ = [
-        *((name, c_int32) for name in ("layers", "width", "heads", "inner", "rotary", "vocabulary", "context", "bits",
-                                       "embedding_type")),
+        *((name, c_int32) for name in ("layers", "width", "heads", "inner", "rotary", "vocabulary", "context", "bits")),
         ("epsilon", c_float),
         ("theta", c_float),
-    ]  # fmt: skip
-
-
-class Tensor(ctypes.Structure):
-    """`PhiTensor` of engine.h."""
-
-    _fields_ = [
-        ("offset", c_uint64),
-        ("bytes", c_uint64),
-        ("rows", c_int64),
-        ("columns", c_int64),
-        ("type", c_int32),
-        ("unused", c_int32),
     ]
 
 
+class Plan(ctypes.Structure):
+    """`PhiPlan` of engine.h."""
+
+    _fields_ = [
+        (name, c_uint64)
+        for name in ("first", "second", "norm_weight", "norm_bias", "first_bias", "second_bias", "layer_bytes", "head",
+                     "head_bias", "last_norm_weight", "last_norm_bias", "total", "page_bytes")
+    ]  # fmt: skip
+
+
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
-    "phi_format": (c_int32, []),
     "phi_kernels": (c_char_p, [c_int32]),
-    "phi_packed_bytes": (c_int64, [POINTER(Geometry)]),
-    "phi_pack_parts": (c_int32, [POINTER(Geometry)]),
-    "phi_pack": (
-        c_int32,
-        [POINTER(Geometry), POINTER(Tensor), c_int32, c_void_p, c_uint64, c_void_p, c_uint64, c_int32],
-    ),
-    "phi_open": (c_void_p, [POINTER(Geometry), c_void_p, c_uint64, c_char_p]),
+    "phi_plan": (c_int32, [POINTER(Geometry), POINTER(Plan)]),
+    "phi_open": (c_void_p, [POINTER(Geometry), c_void_p, c_uint64, c_void_p, c_int32, c_char_p]),
     "phi_forward": (
         c_int32,
-        [c_void_p, c_void_p, c_int32, c_int32, c_void_p, c_int32, c_int32, POINTER(c_int32)],
+        [c_void_p, c_void_p, c_int32, c_int32, c_void_p, c_void_p, c_int32, c_int32, POINTER(c_int32)],
     ),
     "phi_close": (None, [c_void_p]),
     "phi_product": (
         c_int32,
-        [c_char_p, POINTER(c_uint8), c_int32, c_int32, c_int32, POINTER(c_float), c_int32, POINTER(c_float), c_int32],
+        [c_char_p, c_void_p, c_int32, c_int32, c_int32, c_void_p, c_int32, c_void_p, c_int32],
     ),
 }
 
@@ -82,6 +71,16 @@ def load_library() -> Any:
             f"the native engine {said}: install edge-phi again where there is a C++17 compiler (GCC, Clang)"
         ) from error
     return library
+
+
+def plan_of(geometry: Geometry) -> Plan | None:
+    """Where packed weights of this geometry lie, or None if the engine does not compute it.
+
+    Raises:
+        MissingExtra: the engine was not built.
+    """
+    plan = Plan()
+    return plan if load_library().phi_plan(ctypes.byref(geometry), ctypes.byref(plan)) == OK else None
 
 
 def kernels() -> tuple[str, ...]:

@@ -74,13 +74,16 @@ inline void weigh_values(const Attention &a, int first, int run, int count, cons
   Lanes out[queries][width];
   for (int i = 0; i < queries; i++)
     for (int j = 0; j < width; j++) out[i][j] = splat(0);
-  const uint16_t *values = a.values + run * kLanes;
-  for (int position = 0; position < count; position++, values += a.dimension) {
-    Lanes v[width];
-    for (int j = 0; j < width; j++) v[j] = load_half(values + j * kLanes);
-    for (int i = 0; i < queries; i++) {
-      Lanes weight = splat(a.scores[size_t(i) * a.score_stride + position]);
-      for (int j = 0; j < width; j++) out[i][j] = fma(v[j], weight, out[i][j]);
+  for (int start = 0; start < count; start += PHI_PAGE) {
+    const uint16_t *values = a.value(start) + run * kLanes;
+    const int end = start + PHI_PAGE < count ? start + PHI_PAGE : count;
+    for (int position = start; position < end; position++, values += a.dimension) {
+      Lanes v[width];
+      for (int j = 0; j < width; j++) v[j] = load_half(values + j * kLanes);
+      for (int i = 0; i < queries; i++) {
+        Lanes weight = splat(a.scores[size_t(i) * a.score_stride + position]);
+        for (int j = 0; j < width; j++) out[i][j] = fma(v[j], weight, out[i][j]);
+      }
     }
   }
   for (int i = 0; i < queries; i++)
@@ -97,7 +100,7 @@ void attend_group(const Attention &a, int first) {
   Lanes top[queries];
   for (int i = 0; i < queries; i++) top[i] = splat(-1e30f);
   for (int start = 0; start < count; start += kLanes) {
-    const uint16_t *keys = a.keys + size_t(start) * a.dimension;
+    const uint16_t *keys = a.keys(start);
     Lanes even[queries], odd[queries];
     for (int i = 0; i < queries; i++) even[i] = odd[i] = splat(0);
     for (int d = 0; d < a.dimension; d += 2, keys += 2 * kLanes) {

@@ -4,13 +4,12 @@
 // is a Format for 4 and for 8 bits:
 //
 //   Weights                   32 columns of those rows, unpacked: registers that stay while the tokens pass
-//   unpack(lines)             from the rows' bytes in the lines of a block (packing.cpp draws them)
+//   unpack(lines)             from the rows' bytes in the lines of a block (packing.py draws them)
 //   sum(weights, x)           the rows' integer sums for one token's block, as floats
 //   group                     tokens whose float sums the registers hold beside the weights
 #pragma once
 
 #include "lanes.h"
-#include "packing.h"
 
 namespace edge_phi {
 namespace {

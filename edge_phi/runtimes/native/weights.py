@@ -1,18 +1,18 @@
 """A GGUF file's weights in the engine's own layout: packed once, kept in the user's cache, mapped from there after.
 
-The file has passed `read_gguf_header` and `gguf_model.read_config` before any of it is touched; the engine checks
-every offset and size again.
+The file has passed `read_gguf_header` and `gguf_model.read_config` before any of it is touched, and is read through
+arrays that know their ends.
 """
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import json
+import math
 import mmap
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +28,14 @@ from ...cores import usable_cores
 from ...errors import EdgePhiError, InvalidFile
 from ...gguf_header import GgufHeader
 from . import library
+from .packing import BLOCK, FORMAT, PAIR_BYTES, PANEL_ROWS, TYPES, Bytes, decode, pack
 
 _MAX_CONTEXT = 8192  # tokens; phi-2's geometry then takes 2.7 GB of cache
 _CACHED_FROM_BYTES = 64 * 2**20  # smaller models are packed faster than a file is opened and written
 _PAGE = 4096  # of a cache file: what it was packed from; the weights follow
 _MAGIC = "edge-phi packed weights"
 _SAMPLE_BYTES = 256  # of each tensor, to tell files of one size and one time apart
+_PANELS_AT_ONCE = 8
 _LAYER_MATRICES = ("attn_qkv", "attn_output", "ffn_up", "ffn_down")
 
 
@@ -42,7 +44,14 @@ class Weights:
     """Packed weights in memory, at an address that is a multiple of 64."""
 
     geometry: library.Geometry
-    data: npt.NDArray[np.uint8]
+    plan: library.Plan
+    packed: Bytes  # what the plan lays out
+    embedding: Bytes  # the rows as they are in the file, [words, bytes]
+    embedding_type: str
+
+    def embed(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
+        """The embeddings of some tokens, [tokens, width]."""
+        return decode(self.embedding_type, self.embedding[tokens])
 
 
 def geometry_of(header: GgufHeader) -> library.Geometry | None:
@@ -62,7 +71,7 @@ def geometry_of(header: GgufHeader) -> library.Geometry | None:
         for name in _LAYER_MATRICES
     }
     ends = {header.tensors[name].type for name in ("token_embd.weight", "output.weight")}
-    if not kinds <= {"Q4_0", "Q8_0"} or not ends <= set(library.TYPES):
+    if not kinds <= {"Q4_0", "Q8_0"} or not ends <= TYPES:
         return None
     geometry = library.Geometry(
         layers=config.num_hidden_layers,
@@ -73,12 +82,10 @@ def geometry_of(header: GgufHeader) -> library.Geometry | None:
         vocabulary=config.vocab_size,
         context=min(config.max_position_embeddings, _MAX_CONTEXT),
         bits=4 if kinds == {"Q4_0"} else 8,
-        embedding_type=library.TYPES[header.tensors["token_embd.weight"].type],
         epsilon=config.layer_norm_eps,
         theta=config.rope_theta,
     )
-    fits = library.load_library().phi_packed_bytes(ctypes.byref(geometry)) > 0
-    return geometry if fits else None
+    return geometry if library.plan_of(geometry) else None
 
 
 def open_weights(header: GgufHeader, geometry: library.Geometry) -> Weights:
@@ -88,65 +95,102 @@ def open_weights(header: GgufHeader, geometry: library.Geometry) -> Weights:
         InvalidFile: a tensor is not what the header says.
         EdgePhiError: there is not enough memory.
     """
-    total = library.load_library().phi_packed_bytes(ctypes.byref(geometry))
-    if total < _CACHED_FROM_BYTES:
-        return Weights(geometry, _pack(header, geometry, total))
-    path, key = _cache_path(header), _key(header, geometry)
-    cached = _mapped(path, key, total)
-    if cached is None:
-        cached = _pack(header, geometry, total)
-        _keep(path, key, cached)
-    return Weights(geometry, cached)
+    plan, embedding = library.plan_of(geometry), header.tensors["token_embd.weight"]
+    assert plan is not None  # `geometry_of` has seen to it
+    total = plan.total + embedding.nbytes
+    data = None
+    if total >= _CACHED_FROM_BYTES:
+        path, key = _cache_path(header), _key(header, geometry)
+        data = _mapped(path, key, total)
+    if data is None:
+        data = _packed(header, geometry, plan, total)
+        if total >= _CACHED_FROM_BYTES:
+            _keep(path, key, data)
+    rows = data[plan.total :].reshape(geometry.vocabulary, -1)
+    return Weights(geometry, plan, data[: plan.total], rows, embedding.type)
 
 
-def _pack(header: GgufHeader, geometry: library.Geometry, total: int) -> npt.NDArray[np.uint8]:
-    """Pack on all cores into fresh memory."""
-    engine = library.load_library()
-    tensors = [_entry(header, name) for name in _names(geometry.layers)]
-    table = (library.Tensor * len(tensors))(*tensors)
+def aligned_memory(nbytes: int, what: str) -> Bytes:
+    """Memory that begins at a multiple of 64 bytes.
+
+    Raises:
+        EdgePhiError: there is not enough.
+    """
     try:
-        memory = np.empty(total + 64, np.uint8)
+        memory = np.empty(nbytes + 64, np.uint8)
     except MemoryError as error:
-        raise EdgePhiError(f"{header.path}: its weights take {total >> 20} MiB: not enough memory") from error
-    packed = memory[-memory.ctypes.data % 64 :][:total]
-    with header.path.open("rb") as file:
-        source = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
-
-    def pack(part: int) -> int:
-        status = engine.phi_pack(
-            ctypes.byref(geometry),
-            table,
-            len(tensors),
-            source.ctypes.data,
-            source.size,
-            packed.ctypes.data,
-            total,
-            part,
-        )
-        return int(status)
-
-    with ThreadPoolExecutor(usable_cores(), thread_name_prefix="native pack") as pool:
-        statuses = set(pool.map(pack, range(engine.phi_pack_parts(ctypes.byref(geometry)))))
-    if library.NO_MEMORY in statuses:
-        raise EdgePhiError(f"{header.path}: not enough memory to pack its weights")
-    if statuses != {library.OK}:
-        raise InvalidFile(f"{header.path}: its tensors are not as its header says: get the model again")
-    return packed
+        raise EdgePhiError(f"{what}: {nbytes >> 20} MiB: not enough memory") from error
+    return memory[-memory.ctypes.data % 64 :][:nbytes]
 
 
-def _names(layers: int) -> list[str]:
-    """The tensors in the order of engine.h."""
-    names = []
-    for layer in range(layers):
-        for part in ("attn_norm", *_LAYER_MATRICES):
-            names += [f"blk.{layer}.{part}.weight", f"blk.{layer}.{part}.bias"]
-    return [*names, "token_embd.weight", "output_norm.weight", "output_norm.bias", "output.weight", "output.bias"]
+def _packed(header: GgufHeader, geometry: library.Geometry, plan: library.Plan, total: int) -> Bytes:
+    """Pack on all cores into fresh memory."""
+    memory = aligned_memory(total, f"{header.path}: its weights")
+    try:
+        with header.path.open("rb") as file:
+            source = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+        with ThreadPoolExecutor(usable_cores(), thread_name_prefix="native pack") as pool:
+            list(pool.map(lambda job: pack(*job), _jobs(header, geometry, plan, source, memory)))
+    except MemoryError as error:
+        raise EdgePhiError(f"{header.path}: not enough memory to pack its weights") from error
+    except (ValueError, OSError) as error:  # a part of the file is not there
+        raise InvalidFile(f"{header.path}: its tensors are not as its header says: get the model again") from error
+    return memory
 
 
-def _entry(header: GgufHeader, name: str) -> library.Tensor:
-    tensor = header.tensors[name]
-    rows, columns = (1, *tensor.shape)[-2:]
-    return library.Tensor(tensor.offset, tensor.nbytes, rows, columns, library.TYPES[tensor.type], 0)
+def _jobs(
+    header: GgufHeader, geometry: library.Geometry, plan: library.Plan, source: Bytes, memory: Bytes
+) -> Iterator[tuple[str, Bytes, Bytes, int]]:
+    """Lay out all that is no matrix, and say what is left to `pack`: pieces that fit a processor's cache."""
+    width, inner, words = geometry.width, geometry.inner, geometry.vocabulary
+
+    def rows(name: str) -> Bytes:
+        tensor = header.tensors[name]
+        data = source[tensor.offset : tensor.offset + tensor.nbytes]
+        if data.size != tensor.nbytes:
+            raise ValueError(f"{name} ends after {data.size} bytes")
+        whole: Bytes = data.reshape(1, *tensor.shape[:-1], -1)[0]
+        return whole
+
+    def put(at: int, *names: str) -> None:
+        values = np.concatenate([rows(name) for name in names])
+        memory[at : at + values.size] = values
+
+    def panels(at: int, rows: int, columns: int, bits: int) -> Bytes:
+        shape = (-(-rows // PANEL_ROWS), columns // (2 * BLOCK), PAIR_BYTES[bits])
+        return memory[at : at + math.prod(shape)].reshape(shape)
+
+    def pieces(name: str, panels: Bytes, bits: int) -> Iterator[tuple[str, Bytes, Bytes, int]]:
+        matrix = rows(f"{name}.weight")
+        for first in range(0, len(panels), _PANELS_AT_ONCE):
+            piece = panels[first : first + _PANELS_AT_ONCE]
+            part = matrix[first * PANEL_ROWS :][: len(piece) * PANEL_ROWS]
+            missing = len(piece) * PANEL_ROWS - len(part)  # rows of the head's last panel
+            if missing:
+                part = np.concatenate([part, np.zeros((missing, part.shape[1]), np.uint8)])
+            yield header.tensors[f"{name}.weight"].type, part, piece, bits
+
+    for layer in range(geometry.layers):
+        at, name = layer * plan.layer_bytes, f"blk.{layer}."
+        put(at + plan.norm_weight, f"{name}attn_norm.weight")
+        put(at + plan.norm_bias, f"{name}attn_norm.bias")
+        put(at + plan.first_bias, f"{name}attn_qkv.bias", f"{name}ffn_up.bias")
+        both = (rows(f"{name}{part}.bias").view("<f4") for part in ("attn_output", "ffn_down"))
+        with np.errstate(all="ignore"):
+            memory[at + plan.second_bias :][: width * 4].view("<f4")[:] = sum(both)
+        first = panels(at + plan.first, 3 * width + inner, width, geometry.bits)
+        second = panels(at + plan.second, width, width + inner, geometry.bits)
+        turn, half = 3 * width // PANEL_ROWS, width // (2 * BLOCK)
+        yield from pieces(f"{name}attn_qkv", first[:turn], geometry.bits)
+        yield from pieces(f"{name}ffn_up", first[turn:], geometry.bits)
+        yield from pieces(f"{name}attn_output", second[:, :half], geometry.bits)
+        yield from pieces(f"{name}ffn_down", second[:, half:], geometry.bits)
+    put(plan.last_norm_weight, "output_norm.weight")
+    put(plan.last_norm_bias, "output_norm.bias")
+    memory[plan.head_bias : plan.last_norm_weight] = 0
+    put(plan.head_bias, "output.bias")
+    memory[plan.total :] = rows("token_embd.weight").reshape(-1)
+    yield from pieces("output", panels(plan.head, words, width, 8), 8)
 
 
 def _cache_path(header: GgufHeader) -> Path:
@@ -160,12 +204,12 @@ def _key(header: GgufHeader, geometry: library.Geometry) -> dict[str, Any]:
     stat = header.path.stat()
     sample = hashlib.sha256()
     with header.path.open("rb") as file:
-        for name in _names(geometry.layers):
-            file.seek(header.tensors[name].offset)
+        for tensor in header.tensors.values():
+            file.seek(tensor.offset)
             sample.update(file.read(_SAMPLE_BYTES))
     return {
         "magic": _MAGIC,
-        "format": library.load_library().phi_format(),
+        "format": FORMAT,
         "source": str(header.path.resolve()),
         "bytes": stat.st_size,
         "modified_ns": stat.st_mtime_ns,
@@ -174,7 +218,7 @@ def _key(header: GgufHeader, geometry: library.Geometry) -> dict[str, Any]:
     }
 
 
-def _mapped(path: Path, key: Mapping[str, Any], total: int) -> npt.NDArray[np.uint8] | None:
+def _mapped(path: Path, key: Mapping[str, Any], total: int) -> Bytes | None:
     try:
         with path.open("rb") as file:
             if os.fstat(file.fileno()).st_size != _PAGE + total or _read_key(file.read(_PAGE)) != key:
@@ -188,7 +232,7 @@ def _mapped(path: Path, key: Mapping[str, Any], total: int) -> npt.NDArray[np.ui
         return None
 
 
-def _keep(path: Path, key: Mapping[str, Any], packed: npt.NDArray[np.uint8]) -> None:
+def _keep(path: Path, key: Mapping[str, Any], packed: Bytes) -> None:
     """Write a cache file if there is room; to go without it is no error."""
     head = json.dumps(key).encode()
     try:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import ctypes
+import math
 import os
 import shutil
 import sys
@@ -20,7 +20,8 @@ from edge_phi.errors import Cancelled, EdgePhiError, InvalidCall, InvalidFile, M
 from edge_phi.gguf_header import read_gguf_header
 from edge_phi.runtimes import native, open_runtime
 from edge_phi.runtimes.llama_cpp import LlamaCppRuntime
-from edge_phi.runtimes.native import NativeRuntime, kernels, library, weights
+from edge_phi.runtimes.native import NativeRuntime, kernels, library, packing, weights
+from edge_phi.runtimes.native.pages import Pages
 from edge_phi.store import Artifact
 
 gguf = pytest.importorskip("gguf", reason="the gguf package, of the extra 'convert', is not installed")
@@ -175,7 +176,6 @@ def test_a_product_is_exact_but_for_the_last_bits(name: str, type_: str) -> None
     """Against float64 for the same int8 activations, for every size of a tile and for several tiles."""
     random = np.random.default_rng(2)
     rows, columns = 48, 4160  # two steps over the columns where there are several tiles
-    number = library.TYPES[type_]
     if type_ == "Q4_0":
         blocks = q4_0_blocks(random, rows, columns, 0.02)
         blocks[0, 2:18], blocks[1, 2:18] = 0, 0xFF  # the largest sums of their signs
@@ -189,23 +189,24 @@ def test_a_product_is_exact_but_for_the_last_bits(name: str, type_: str) -> None
         x = random.normal(0, 1, (tokens, columns)).astype(np.float32)
         x[0] = 1.0  # all activations at the end of their range
         x[:, 64:96] = 0
-        y = product(name, blocks, number, x)
+        y = product(name, blocks, type_, x)
         groups = x.reshape(tokens, -1, 32)
         top = np.abs(groups).max(-1, keepdims=True)
         codes = np.rint(groups * (np.float32(127) / np.maximum(top, np.float32(1e-30))))  # in float32, as the engine
         expected = (codes * (top / np.float32(127)).astype(np.float64)).reshape(tokens, -1) @ matrix.T
         assert np.linalg.norm(y - expected) < 2e-6 * np.linalg.norm(expected)
         if name != kernels()[0]:
-            np.testing.assert_array_equal(y, product(kernels()[0], blocks, number, x))
+            np.testing.assert_array_equal(y, product(kernels()[0], blocks, type_, x))
 
 
-def product(name: str, blocks: npt.NDArray[np.uint8], type_: int, x: npt.NDArray[np.float32]) -> Any:
-    y = np.empty((len(x), len(blocks)), np.float32)
-    floats, blocks = ctypes.POINTER(ctypes.c_float), np.ascontiguousarray(blocks)
+def product(name: str, blocks: npt.NDArray[np.uint8], type_: str, x: npt.NDArray[np.float32]) -> Any:
+    bits, y = 4 if type_ == "Q4_0" else 8, np.empty((len(x), len(blocks)), np.float32)
+    shape = (len(blocks) // packing.PANEL_ROWS, x.shape[1] // 64, packing.PAIR_BYTES[bits])
+    panels = weights.aligned_memory(math.prod(shape), "panels").reshape(shape)
+    packing.pack(type_, blocks, panels, bits)
     status = library.load_library().phi_product(
-        name.encode(), blocks.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8)), type_, len(blocks), x.shape[1],
-        x.ctypes.data_as(floats), len(x), y.ctypes.data_as(floats), 1,
-    )  # fmt: skip
+        name.encode(), panels.ctypes.data, bits, len(blocks), x.shape[1], x.ctypes.data, len(x), y.ctypes.data, 1
+    )
     assert status == library.OK
     return y
 
@@ -358,17 +359,17 @@ def test_calls_it_refuses(runtime: NativeRuntime, artifact: Artifact) -> None:
 
 def test_the_engine_itself_refuses_what_the_runtime_would(runtime: NativeRuntime) -> None:
     """Its C interface is checked without the Python above it."""
-    forward, tokens = runtime._library.phi_forward, np.array([0, 100, -1], np.int32)
-    logits = np.empty(300, np.float32)
+    x, logits = np.zeros(320, np.float32), np.empty(300, np.float32)
 
-    def status(first: int, count: int, position: int, rows: int, threads: int) -> int:
-        data = tokens[first:].ctypes.data
-        return int(forward(runtime._engine, data, count, position, logits.ctypes.data, rows, threads, None))
+    def status(count: int, position: int, rows: int, threads: int, page: int = 0) -> int:
+        pages = np.full(8, page, np.int32)
+        call = (x.ctypes.data, count, position, pages.ctypes.data, logits.ctypes.data, rows, threads, None)
+        return int(runtime._library.phi_forward(runtime._engine, *call))
 
-    assert status(0, 1, 0, 1, 1) == library.OK
+    assert status(1, 0, 1, 1) == library.OK
     for call in (
-        (1, 1, 0, 1, 1), (2, 1, 0, 1, 1), (0, 0, 0, 0, 1), (0, 1, -1, 1, 1), (0, 1, 256, 1, 1),
-        (0, 1, 2**31 - 1, 1, 1), (0, 1, 0, 2, 1), (0, 1, 0, 1, 0),
+        (0, 0, 0, 1), (1, -1, 1, 1), (1, 256, 1, 1), (1, 2**31 - 1, 1, 1), (1, 0, 2, 1), (1, 0, 1, 0),
+        (1, 0, 1, 1, -1), (1, 0, 1, 1, 2**20),
     ):  # fmt: skip
         assert status(*call) == library.INVALID, call
 
@@ -377,8 +378,8 @@ def test_close_ends_its_threads_and_use_after_it_is_refused(artifact: Artifact) 
     def threads() -> set[str]:
         return {task.name for task in Path("/proc/self/task").iterdir()} if sys.platform == "linux" else set()
 
-    before = threads()
     runtime = NativeRuntime(artifact, threads=4)
+    before = threads()
     runtime.extend(TOKENS)
     own = threads() - before
     assert sys.platform != "linux" or len(own) == 3
@@ -389,6 +390,80 @@ def test_close_ends_its_threads_and_use_after_it_is_refused(artifact: Artifact) 
         runtime.extend([1])
     with pytest.raises(InvalidCall, match="closed"):
         runtime.rewind(0)
+
+
+def test_sequences_share_what_they_have_in_common(
+    runtime: NativeRuntime, at_once: npt.NDArray[np.float32], artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Back from elsewhere, nothing that was computed is computed again: not after an edit, nor in another file."""
+    edited = [*TOKENS[:100], *TOKENS[150:190]]
+    runtime.extend(TOKENS)
+    assert (runtime.reuse(edited), runtime.length) == (100, 100)
+    there = runtime.extend(edited[100:])
+    assert runtime.reuse(TOKENS[10:]) == 0
+    runtime.extend(TOKENS[10:60])
+    assert runtime.reuse(TOKENS[:199]) == 199
+    np.testing.assert_array_equal(runtime.extend(TOKENS[199:])[0], at_once[199])
+    assert runtime.reuse(TOKENS[10:]) == 50
+    assert runtime.reuse(edited[:-1]) == len(edited) - 1
+    np.testing.assert_array_equal(runtime.extend(edited[-1:]), there)
+    alone = NativeRuntime(artifact, threads=1)
+    np.testing.assert_array_equal(alone.extend(edited), there)
+    alone.close()
+
+
+def test_only_a_page_is_left_out_for_want_of_room(artifact: Artifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one page to spare the sequence that is computed takes those of others, the oldest first; a whole fits."""
+    monkeypatch.setattr(native, "_SPARE_BYTES", 0)
+    runtime = NativeRuntime(artifact, threads=1)
+    for first in range(5):
+        runtime.rewind(0)
+        runtime.extend([first] * 256)
+    assert [runtime.reuse([first] * 256) for first in (0, 3, 4)] == [0, 32, 256]
+    runtime.close()
+
+
+@settings(max_examples=60)
+@given(
+    moves=st.lists(
+        st.tuples(st.sampled_from(["rewind", "reuse", "extend", "fail"]), st.integers(0, 40), st.integers(0, 3)),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_pages_hold_what_a_cache_without_sharing_would(moves: list[tuple[str, int, int]]) -> None:
+    """Each page's contents are written down beside it: what the sequence's pages hold is always its own tokens."""
+    size, longest = 4, 8
+    contents = [[-1] * size for _ in range(longest + 2)]
+
+    def copy(number: int, to: int) -> None:
+        contents[to] = list(contents[number])
+
+    pages = Pages(size, longest, 2, copy)
+    tokens: list[int] = []
+    for move, number, token in moves:
+        if move == "rewind":
+            del tokens[min(number, len(tokens)) :]
+            pages.rewind(len(tokens))
+        elif move == "reuse":
+            wanted = [*tokens[: number % 20], *[token] * (number % 5)]
+            tokens = wanted[: pages.reuse(wanted)]
+        else:
+            new = [(token + i // 3) % 3 for i in range(number % 9)][: size * longest - len(tokens)]
+            pages.reserve(new)
+            for i, value in enumerate(new, len(tokens)):
+                contents[pages.table[i // size]][i % size] = value
+            if move == "extend":
+                pages.keep(new)
+                tokens += new
+            else:
+                pages.rewind(len(tokens))
+        assert pages.length == len(tokens)
+        numbers = pages.table[: -(-len(tokens) // size)].tolist()
+        assert len(set(numbers)) == len(numbers)
+        assert [value for number in numbers for value in contents[number]][: len(tokens)] == tokens
+        if tokens:
+            assert pages.reuse(tokens) == len(tokens)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
@@ -427,7 +502,7 @@ def test_the_second_start_maps_what_the_first_has_packed(
     np.testing.assert_array_equal(logits_of(artifact), at_once[:10])
     (kept,) = cache.iterdir()
     with monkeypatch.context() as patch:
-        patch.setattr(weights, "_pack", None)
+        patch.setattr(weights, "pack", None)
         np.testing.assert_array_equal(logits_of(artifact), at_once[:10])
     for damage in (b"", b"\0" * kept.stat().st_size, kept.read_bytes()[:-1], b"[]".ljust(kept.stat().st_size)):
         kept.write_bytes(damage)
@@ -462,47 +537,6 @@ def test_a_cache_that_cannot_be_written_is_gone_without(
     np.testing.assert_array_equal(logits_of(artifact), at_once[:10])
 
 
-FIELDS = [name for name, _ in library.Tensor._fields_]
-EXTREME = st.sampled_from([0, 1, -1, 31, 2**15, 2**31 - 1, -(2**31), 2**62, 2**63 - 1])
-
-
-@settings(max_examples=150)
-@given(data=st.data())
-def test_no_table_of_tensors_leads_outside_the_file(artifact: Artifact, data: st.DataObject) -> None:
-    """The engine checks each entry by itself: a wrong one is refused, never followed."""
-    engine, header = library.load_library(), read_gguf_header(artifact.path)
-    geometry = weights.geometry_of(header)
-    assert geometry is not None
-    entries = [weights._entry(header, name) for name in weights._names(geometry.layers)]
-    total = engine.phi_packed_bytes(ctypes.byref(geometry))
-    source = np.fromfile(artifact.path, np.uint8)
-    memory = np.empty(total + 64, np.uint8)
-    packed = memory[-memory.ctypes.data % 64 :][:total]
-    index = data.draw(st.integers(0, len(entries) - 1))
-    field = data.draw(st.sampled_from(FIELDS[:-1]))
-    value = data.draw(EXTREME)
-    before = getattr(entries[index], field)
-    setattr(entries[index], field, value)
-    changed = getattr(entries[index], field) != before
-    table = (library.Tensor * len(entries))(*entries)
-    statuses = {
-        engine.phi_pack(
-            ctypes.byref(geometry),
-            table,
-            len(entries),
-            source.ctypes.data,
-            source.size,
-            packed.ctypes.data,
-            total,
-            part,
-        )
-        for part in range(engine.phi_pack_parts(ctypes.byref(geometry)))
-    }
-    if changed and field != "offset":
-        assert library.INVALID in statuses
-    assert statuses <= {library.OK, library.INVALID}
-
-
 @settings(max_examples=200)
 @given(data=st.data())
 def test_no_geometry_is_believed(artifact: Artifact, data: st.DataObject) -> None:
@@ -512,8 +546,8 @@ def test_no_geometry_is_believed(artifact: Artifact, data: st.DataObject) -> Non
     for name in data.draw(st.lists(st.sampled_from([name for name, _ in library.Geometry._fields_]), max_size=3)):
         value = data.draw(st.sampled_from([0, -1, 1, 2, 7, 16, 64, 2**16, 2**31 - 1, -(2**31)]))
         setattr(geometry, name, value)
-    size = library.load_library().phi_packed_bytes(ctypes.byref(geometry))
-    assert size == -1 or 0 < size < 2**50
+    plan = library.plan_of(geometry)
+    assert plan is None or 0 < plan.total < 2**50
 
 
 def test_files_it_does_not_compute(tiny_gguf: Callable[[str], Artifact], artifact: Artifact, tmp_path: Path) -> None:

@@ -1,0 +1,120 @@
+"""Panels: the layout in which the engine's kernels read matrices.
+
+A kernel takes sixteen rows beside one another, one in each lane of a register, so that one activation (broadcast)
+meets sixteen weights and no sum ever has to be taken across lanes. A panel is sixteen rows; it runs along the columns
+in pairs of blocks of 32:
+
+    4 bits, 576 bytes a pair                         8 bits, 1088 bytes a pair
+    [16 scales of block 0][16 scales of block 1]     the same: float16, 64 bytes
+    block 0: 4 lines of 64 bytes                     block 0: 8 lines of 64 bytes
+    block 1: 4 lines of 64 bytes                     block 1: 8 lines of 64 bytes
+
+    line j < 2, bytes 4r..4r+3 are row r:            line j, bytes 4r..4r+3 are row r:
+      low nibbles:  columns 8j   .. 8j+3  (0..15)      columns 4j .. 4j+3  (int8)
+      high nibbles: columns 8j+4 .. 8j+7  (0..15)
+
+Four columns of a row are the four bytes that one dot-product instruction sums up. Pair by pair this is the size of the
+file's own blocks, 18 and 34 bytes for 32 weights (https://github.com/ggml-org/ggml, block_q4_0 and block_q8_0).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+FORMAT = 2  # to be raised with every change of the layout
+BLOCK = 32  # weights that share a scale
+PANEL_ROWS = 16
+PAIR_BYTES = {4: 576, 8: 1088}  # of a panel, for two blocks of its columns; by bits
+
+TYPES = {"F32", "F16", "Q4_0", "Q8_0", "Q6_K"}  # that `decode` knows
+
+Bytes = npt.NDArray[np.uint8]
+
+_NIBBLES = np.uint32(0x0F0F0F0F)
+_FOUR = np.uint32(4)
+
+
+def pack(kind: str, rows: Bytes, panels: Bytes, bits: int) -> None:
+    """Lay whole panels of rows out.
+
+    Args:
+        kind: of the rows, a GGUF tensor's type; with 4 bits only Q4_0.
+        rows: uint8 [panels x 16, bytes of a row], as in the file.
+        panels: written: uint8 [panels, pairs, bytes of a pair].
+        bits: 4, or 8: Q4_0 and Q8_0 as they are, all others rounded to 8 bits.
+    """
+    lines = panels[..., 64:].view(np.uint32)
+    if bits == 4:
+        scales, codes = _blocks(kind, rows)
+        words = codes.view(np.uint32)  # of columns 0-3 and 16-19, 4-7 and 20-23, 8-11 and 24-27, 12-15 and 28-31
+        even, odd = words[..., 0::2], words[..., 1::2]
+        low = even & _NIBBLES | (odd & _NIBBLES) << _FOUR
+        high = even >> _FOUR & _NIBBLES | odd & ~_NIBBLES
+        words = np.concatenate([low, high], -1)
+    else:
+        scales, codes = _rounded(decode(kind, rows)) if kind not in ("Q4_0", "Q8_0") else _blocks(kind, rows)
+        words = (_whole(codes) if kind == "Q4_0" else codes).view(np.uint32)
+    shape = (len(panels), PANEL_ROWS, -1, 2)  # panel, row, pair, block
+    panels[..., :64].view(np.uint16).reshape(len(panels), -1, 2, PANEL_ROWS)[...] = np.moveaxis(
+        scales.reshape(shape), 1, -1
+    )
+    lines.reshape(len(panels), -1, 2, words.shape[-1], PANEL_ROWS)[...] = np.moveaxis(
+        words.reshape(*shape, words.shape[-1]), 1, -1
+    )
+
+
+@np.errstate(all="ignore")
+def decode(kind: str, rows: Bytes) -> npt.NDArray[np.float32]:
+    """Rows of F32, F16, Q4_0, Q8_0 or Q6_K, as they are in a file, as floats: [rows, columns]."""
+    values: npt.NDArray[np.float32]
+    if kind in ("F32", "F16"):
+        values = rows.view("<f4" if kind == "F32" else "<f2").astype(np.float32)
+    elif kind == "Q6_K":
+        values = _decode_q6_k(rows)
+    else:
+        scales, codes = _blocks(kind, rows)
+        whole = (_whole(codes) if kind == "Q4_0" else codes).astype(np.float32)
+        values = (scales.view(np.float16)[..., None] * whole).reshape(len(rows), -1)
+    return values
+
+
+def _blocks(kind: str, rows: Bytes) -> tuple[npt.NDArray[np.uint16], Any]:
+    """Of Q4_0 or Q8_0: the scales' bits [rows, blocks]; 16 bytes of nibbles, or 32 int8, of each block."""
+    blocks = rows.reshape(len(rows), -1, 18 if kind == "Q4_0" else 34)
+    codes = np.ascontiguousarray(blocks[..., 2:])
+    return np.ascontiguousarray(blocks[..., :2]).view(np.uint16)[..., 0], codes if kind == "Q4_0" else codes.view(
+        np.int8
+    )
+
+
+def _whole(nibbles: Any) -> Any:
+    """Bytes of Q4_0, each columns i and i + 16, as int8 -8..7 in order."""
+    return np.concatenate([nibbles & 15, nibbles >> 4], -1).view(np.int8) - np.int8(8)
+
+
+@np.errstate(all="ignore")
+def _rounded(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint16], Any]:
+    """Floats to int8 in blocks of 32, as Q8_0 has them; 0 for what is not a number."""
+    blocks = values.reshape(len(values), -1, BLOCK)
+    scales = (np.abs(blocks).max(-1) / np.float32(127)).astype(np.float16)
+    codes = np.rint(blocks / scales[..., None].astype(np.float32))
+    return scales.view(np.uint16), np.clip(np.nan_to_num(codes, posinf=127, neginf=-127), -127, 127).astype(np.int8)
+
+
+def _decode_q6_k(rows: Bytes) -> Any:
+    """256 weights: 128 bytes of low nibbles, 64 bytes of upper pairs of bits, 16 int8 scales, a float16 scale.
+
+    Each half of 128 weights is four runs of 32; two runs share bytes of nibbles, all four those of upper bits.
+    """
+    blocks = rows.reshape(len(rows), -1, 210)
+    nibbles = blocks[..., :128].reshape(*blocks.shape[:2], 2, 1, 2, 32)
+    low = np.concatenate([nibbles & 15, nibbles >> 4], -3).reshape(*blocks.shape[:2], 2, 4, 32)
+    pairs = blocks[..., 128:192].reshape(*blocks.shape[:2], 2, 1, 32) >> np.array([0, 2, 4, 6], np.uint8)[:, None]
+    codes = (low | (pairs & 3) << 4).view(np.int8) - np.int8(32)
+    scales = blocks[..., 192:208].view(np.int8) * np.ascontiguousarray(blocks[..., 208:]).view("<f2").astype(np.float32)
+    return (scales.reshape(*blocks.shape[:2], 2, 4, 2, 1) * codes.reshape(*codes.shape[:-1], 2, 16)).reshape(
+        len(rows), -1
+    )
