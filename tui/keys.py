@@ -20,7 +20,7 @@ from edge_phi.errors import InvalidCall
 
 Place = Literal[
     "everywhere", "suggestion", "editor", "text", "finding", "question", "recovery", "prompt", "screen", "table",
-    "race", "bench", "models",
+    "race", "bench", "models", "tour",
 ]  # fmt: skip
 
 # What the help screen calls the places, in its order.
@@ -35,6 +35,7 @@ PLACES: Mapping[Place, str] = {
     "prompt": "In a prompt",
     "screen": "In a screen over the editor",
     "table": "In a table",
+    "tour": "In the tour",
     "race": "In the race",
     "bench": "In the bench",
     "models": "Among the models",
@@ -47,6 +48,7 @@ _TOGETHER: tuple[frozenset[Place], ...] = (
     frozenset({"everywhere", "question"}),
     frozenset({"everywhere", "recovery"}),
     frozenset({"everywhere", "prompt"}),
+    frozenset({"everywhere", "tour"}),
     frozenset({"everywhere", "screen", "race"}),
     frozenset({"everywhere", "screen", "bench", "table"}),
     frozenset({"everywhere", "screen", "models", "table"}),
@@ -142,6 +144,9 @@ _OWN = (
     Key("discard", "question", "d", "answer('discard')", "Discard", "Leave without saving."),
     Key("stay", "question", "escape", "answer('stay')", "Keep editing", "Go back to the text."),
     Key("cancel", "prompt", "escape", "cancel", "Cancel", "Go back without an answer."),
+    Key("theme", "editor", "alt+t", "app.next_theme", "Theme", "Dark, light, high contrast; all are in the palette."),
+    Key("tour", "editor", "f10", "app.tour", "Tour", "Show the first things to do again."),
+    Key("tour-end", "tour", "enter,escape,space", "close", "Begin", "Close the tour."),
     Key("close", "screen", "escape", "close", "Close", "Back to the editor.", show=True),
     Key("race-together", "race", "b", "race(True)", "Both at once", "Start both together.", show=True),
     Key("race-in-turn", "race", "t", "race(False)", "In turn", "Let each run alone, one after the other.", show=True),
