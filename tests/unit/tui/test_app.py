@@ -11,8 +11,8 @@ from textual.widgets import Input
 
 from edge_phi.cli import main
 from edge_phi.errors import InvalidFile
-from edge_phi.tui.screens.confirm_quit import ConfirmQuit
 from edge_phi.tui.screens.ask_path import SaveAs
+from edge_phi.tui.screens.confirm_quit import ConfirmQuit
 
 if TYPE_CHECKING:
     from conftest import Stage

@@ -35,3 +35,23 @@ def test_it_ends_when_all_of_it_is_typed_unless_more_may_come() -> None:
 def test_it_ends_when_the_answer_turns_out_otherwise_than_typed() -> None:
     streaming = Ghost(1, 0, 0, "ab").after_typing("ab")
     assert streaming and streaming.grown("a", complete=True) is None
+
+
+@given(code)
+def test_its_words_and_its_lines_are_all_of_it(text: str) -> None:
+    for next_piece in (Ghost.next_word, Ghost.next_line):
+        ghost: Ghost | None = Ghost(1, 0, 0, text, complete=True)
+        taken = ""
+        while ghost is not None:
+            piece = next_piece(ghost)
+            assert piece
+            taken += piece
+            ghost = ghost.after_typing(piece)
+        assert taken == text
+
+
+def test_a_word_comes_with_the_space_before_it_and_a_line_is_never_only_a_newline() -> None:
+    ghost = Ghost(1, 0, 0, "\n\n    total += 1\n    return total")
+    assert ghost.next_word() == "\n\n    total"
+    assert ghost.next_line() == "\n\n    total += 1"
+    assert Ghost(1, 0, 0, " += 1").next_word() == " +="

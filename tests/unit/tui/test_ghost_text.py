@@ -65,6 +65,100 @@ async def test_tab_accepts_and_one_undo_takes_it_back(stage: Stage) -> None:
         assert stage.editor.document.text == accepted
 
 
+async def test_words_and_lines_are_taken_one_by_one_each_undone_by_itself(stage: Stage) -> None:
+    async with stage.open(SOURCE):
+        await ghost_in(stage)
+        await stage.press("ctrl+right")
+        assert stage.editor.document.text.startswith("def mean(values):\n    total\n\n\n")
+        assert stage.lines()[:3] == BODY_LINES  # the rest stays
+        await stage.press("ctrl+right")
+        assert stage.editor.document.text.startswith("def mean(values):\n    total =\n")
+        await stage.press("shift+tab")
+        assert stage.editor.document.text.startswith("def mean(values):\n    total = sum(values)\n\n\n")
+        assert stage.lines()[:3] == BODY_LINES
+        await stage.press("shift+tab")
+        assert stage.editor.document.text == "\n".join(BODY_LINES) + SOURCE.removeprefix("def mean(values):")
+        assert stage.editor.ghost is None
+        texts = []
+        for _ in range(4):
+            await stage.press("ctrl+z")
+            texts.append(stage.editor.document.text.removesuffix(SOURCE.removeprefix("def mean(values):")))
+        heads = ["\n    total = sum(values)", "\n    total =", "\n    total", ""]
+        assert texts == [f"def mean(values):{head}" for head in heads]
+
+
+async def test_without_a_suggestion_its_keys_are_the_texts(stage: Stage) -> None:
+    async with stage.open("one two"):
+        await stage.press("ctrl+right", "shift+tab", "alt+n", "alt+right_square_bracket")
+        assert stage.editor.cursor_location == (0, 3) and stage.editor.document.text == "one two"
+
+
+async def test_what_is_right_of_the_cursor_is_drawn_after_its_last_line(stage: Stage) -> None:
+    stage.say("\n    1,\n    2\t,\n")
+    async with stage.open("x = f()\ny"):
+        await stage.ask(line=1, column=7)
+        shown = stage.lines()[:5]
+        assert shown == ["x = f(", "    1,", "    2   ,", ")", "y"]
+        await stage.press("tab")
+        assert stage.lines()[:5] == shown  # as it was drawn, so it is
+        assert stage.editor.cursor_location == (3, 0)
+
+
+async def test_others_for_the_same_place_are_stepped_through(stage: Stage) -> None:
+    stage.quantized.answers = [["one"], ["two"], ["two"], ["three"]]
+    async with stage.open("x = "):
+        await stage.ask(line=1, column=5)
+        for key, shown in [
+            ("alt+right_square_bracket", "two"),
+            ("alt+n", "three"),  # the second answer brought nothing new
+            ("alt+left_square_bracket", "two"),
+            ("alt+p", "one"),
+            ("alt+p", "one"),
+            ("alt+n", "two"),
+        ]:
+            await stage.press(key)
+            await stage.until(lambda shown=shown: stage.lines()[0] == f"x = {shown}")  # type: ignore[misc]
+        assert stage.quantized.seeds == [0, 1, 2, 3]
+        assert [before for before, _ in stage.quantized.prompts] == ["x = "] * 4
+        await stage.press("tab")
+        assert stage.editor.document.text == "x = two"
+
+
+async def test_others_go_on_from_what_was_taken_of_the_first(stage: Stage) -> None:
+    stage.quantized.answers = [["one more"], [" less"]]
+    async with stage.open("x = "):
+        await stage.ask(line=1, column=5)
+        await stage.press("ctrl+right", "alt+n")
+        await stage.until(lambda: stage.lines()[0] == "x = one less")
+        assert stage.quantized.prompts[-1] == ("x = one", "")
+        await stage.press("alt+p")
+        assert stage.lines()[0] == "x = one more"
+
+
+async def test_when_the_model_has_no_other_it_says_so_and_the_first_stays(stage: Stage) -> None:
+    stage.say("one")
+    async with stage.open("x = "):
+        await stage.ask(line=1, column=5)
+        await stage.press("alt+n")
+        await stage.until(lambda: stage.messages() != [])
+        assert "no other suggestion" in stage.messages()[0]
+        assert stage.lines()[0] == "x = one"
+
+
+async def test_another_that_comes_after_a_key_is_not_shown(stage: Stage) -> None:
+    stage.quantized.answers = [["one"], ["two"]]
+    stage.quantized.stubborn = True
+    async with stage.open("x = "):
+        await stage.ask(line=1, column=5)
+        stage.quantized.gate.clear()
+        await stage.press("alt+n")
+        await stage.until(lambda: len(stage.quantized.prompts) == 2)
+        await stage.press("o")
+        stage.quantized.gate.set()
+        await stage.until(lambda: "another" not in stage.screen.title_bar.state)
+        assert stage.lines()[0] == "x = one" and stage.editor.document.text == "x = o"
+
+
 async def test_tab_indents_where_there_is_nothing_to_accept(stage: Stage) -> None:
     async with stage.open("x"):
         await stage.press("tab")
