@@ -88,12 +88,13 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
         self.quantized, self.baseline = quantized, baseline
         self.start_engines()
 
-    def lend_engines(self) -> None:
-        """Load both engines and stop what they do: somebody else is about to use their sessions."""
+    def lend_engines(self, *, load: bool = True) -> None:
+        """Stop what both engines do, and load them: somebody else is about to use their sessions, or the cores."""
         self.editor.drop_ghost()
         for engine in self._engines.values():
             engine.cancel()
-            engine.start()
+            if load:
+                engine.start()
 
     async def on_unmount(self) -> None:
         """Stop both engines."""
@@ -193,6 +194,8 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
     # -- requests
 
     def _ask(self) -> None:
+        if "quantized" not in self._engines:
+            return  # between two models
         self._tickets += 1
         self._alternatives = None
         now = get_time()
