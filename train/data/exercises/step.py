@@ -75,7 +75,7 @@ def write_exercises(
     if min(count, per_shape, shard) < 1:
         raise InvalidCall("the numbers of exercises, of those of one shape and of those in a shard start at 1")
     check_place(out, NAME)
-    batches = min(16, 1 + count // 1024)  # in a part
+    batches = min(16, 1 + count // 8192)  # in a part: some dozens of parts, so that workers end at the same time
     of = {"seed": seed, "batches": batches, "grammar": _grammar(), "python": platform.python_version_tuple()[:2]}
     parts, new = 0, count
     kept = np.zeros(0, dtype=bool)
