@@ -66,7 +66,7 @@ def complete(
         raise InvalidCall(f"{name}: {error}") from error
 
     printer = _Printer(buffer)
-    with open_session(model, quant=quant or None) as session:
+    with open_session(model, quant=quant or None, snapshots=True) as session:
         suggestion = session.complete(
             buffer.text[:offset],
             buffer.text[offset:],

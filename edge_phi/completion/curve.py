@@ -39,12 +39,17 @@ _MAX_BYTES = 64 * 1024
 Key = Sequence[str | int | float]
 
 
-def curve_key(artifact: Artifact, info: RuntimeInfo) -> Key:
-    """What the curve of a loaded artifact depends on, as far as it can be told without reading the file."""
+def engine_key(artifact: Artifact, info: RuntimeInfo) -> Key:
+    """Which model file in which engine, as far as it can be told without reading the file."""
     package = _PACKAGES.get(info.engine)
     version = importlib.metadata.version(package) if package else __version__
     changed = artifact.made.stat().st_mtime_ns
-    return (str(artifact.made), info.file_bytes, changed, info.engine, version, info.threads, platform.processor())
+    return (str(artifact.made), info.file_bytes, changed, info.engine, version)
+
+
+def curve_key(artifact: Artifact, info: RuntimeInfo) -> Key:
+    """What the curve of a loaded artifact depends on."""
+    return (*engine_key(artifact, info), info.threads, platform.processor())
 
 
 def measure_curve(runtime: Runtime, cancel: threading.Event | None = None) -> AppendCurve:

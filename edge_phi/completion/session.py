@@ -10,16 +10,19 @@ from pathlib import Path
 from types import TracebackType
 
 from ..errors import Cancelled, InvalidFile
-from ..runtimes import Runtime, RuntimeInfo, open_runtime, open_tokenizer
+from ..runtimes import Runtime, RuntimeInfo, Snapshots, open_runtime, open_tokenizer
 from ..store import DEFAULT_MODEL, find_model
 from ..tokenizer import Tokenizer
-from .curve import Key, curve_key, measure_curve, store_curve, stored_curve
+from .curve import Key, curve_key, engine_key, measure_curve, store_curve, stored_curve
 from .decode import GREEDY, DecodeSettings, Finish, Step, decode
 from .newlines import from_feeds, newline_at, to_feeds
 from .prefix import common_prefix
 from .prompt import Prompt, PromptBuilder
 from .shape import shape
+from .snapshots import SnapshotFolder, snapshot_key
 from .speculate import Speculation
+
+_WORTH_KEEPING = 128  # tokens that are sooner taken from a disk than read again
 
 
 @dataclass(frozen=True)
@@ -60,8 +63,19 @@ class Session:
         load_ms: float,
         speculation: Speculation | None = None,
         curve_key: Key | None = None,
+        snapshots: SnapshotFolder | None = None,
     ) -> None:
-        """Take over a runtime; without `speculation` its append curve is measured in idle time if it has a key."""
+        """Take over a runtime.
+
+        Args:
+            runtime: nobody else may use it.
+            tokenizer: of the same model.
+            model: its name.
+            load_ms: how long loading both took.
+            speculation: drafts for this model; None where nothing is known of the engine's speed.
+            curve_key: under which the engine's append curve is kept, to be measured in idle time.
+            snapshots: where what was read is kept, if the runtime can give it.
+        """
         start_ns = time.perf_counter_ns()
         self._runtime = runtime
         self._tokenizer = tokenizer
@@ -70,6 +84,7 @@ class Session:
         self._load_ms = load_ms + (time.perf_counter_ns() - start_ns) / 1e6
         self._speculation = speculation
         self._curve_key = curve_key
+        self._snapshots = snapshots
         self._cached: list[int] = []  # the tokens in the runtime's cache
         self._lock = threading.Lock()
 
@@ -109,6 +124,7 @@ class Session:
             newline = newline_at(before, after)
             before, after = to_feeds(before, newline), to_feeds(after, newline)
             prompt = self._prompts.build(before, settings.max_tokens)
+            self._recall(prompt.tokens)
             cached = self._reuse(prompt.tokens)
             if self._speculation is not None:
                 self._speculation.begin(prompt.tokens)
@@ -137,22 +153,28 @@ class Session:
             )
 
     def use_idle_time(self, cancel: threading.Event) -> None:
-        """Measure what speculation has to know of this engine, if nobody has; until it is done or `cancel` is set.
+        """Do what makes later suggestions faster, each once; until it is done or soon after `cancel` is set.
+
+        That is: measure what speculation has to know of this engine, if nobody has; keep what has been read on disk.
 
         Raises:
             EdgePhiError: the engine fails.
         """
         with self._lock:
-            if self._speculation is not None or self._curve_key is None:
+            if self._speculation is None and self._curve_key is not None:
+                try:
+                    curve = measure_curve(self._runtime, cancel)
+                except Cancelled:
+                    return
+                finally:
+                    self._cached = self._cached[: self._runtime.length]
+                store_curve(self._curve_key, curve)
+                self._speculation = Speculation(curve)
+            runtime, cached = self._runtime, self._cached
+            if self._snapshots is None or not isinstance(runtime, Snapshots) or cancel.is_set():
                 return
-            try:
-                curve = measure_curve(self._runtime, cancel)
-            except Cancelled:
-                return
-            finally:
-                self._cached = self._cached[: self._runtime.length]
-            store_curve(self._curve_key, curve)
-            self._speculation = Speculation(curve)
+            if len(cached) >= _WORTH_KEEPING and not self._snapshots.find(cached, len(cached) - _WORTH_KEEPING):
+                self._snapshots.save(cached, runtime.snapshot())
 
     def close(self) -> None:
         """Free the model; waits for a call that is still at work. A second call does nothing."""
@@ -167,6 +189,24 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _recall(self, tokens: Sequence[int]) -> None:
+        """Put back what was read of `tokens` some other time, if that is much more than what is in the cache."""
+        runtime = self._runtime
+        if self._snapshots is None or not isinstance(runtime, Snapshots):
+            return
+        known = common_prefix(self._cached, tokens[:-1]) + _WORTH_KEEPING
+        found = self._snapshots.find(tokens[:-1], known - 1) if known < len(tokens) else None
+        if found is None or len(found.tokens) > runtime.info.context_length:
+            return
+        self._cached = []
+        try:
+            runtime.restore(self._snapshots.read(found), len(found.tokens))
+        except InvalidFile:
+            self._snapshots.remove(found)
+            runtime.rewind(0)
+        else:
+            self._cached = list(found.tokens)
 
     def _reuse(self, tokens: Sequence[int]) -> int:
         """Rewind the cache to what it has in common with the start of `tokens`, one token short of all of them."""
@@ -200,7 +240,12 @@ class Session:
 
 
 def open_session(
-    model: str | Path = DEFAULT_MODEL, *, quant: str | None = None, threads: int | None = None, calibrate: bool = False
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    quant: str | None = None,
+    threads: int | None = None,
+    calibrate: bool = False,
+    snapshots: bool = False,
 ) -> Session:
     """Load a model to complete with.
 
@@ -210,6 +255,8 @@ def open_session(
         threads: computing threads; as many as the cores this process may use if None.
         calibrate: measure what speculation has to know of this engine, if that has not been done on this machine: it
             takes as long as some hundred tokens. Without it, speculation is off until somebody has.
+        snapshots: take what was read of a file in another session from the user's cache folder, and put it there in
+            idle time.
 
     Raises:
         InvalidCall: no such model or form.
@@ -233,7 +280,15 @@ def open_session(
         curve = measure_curve(runtime)
         store_curve(key, curve)
     speculation = None if curve is None else Speculation(curve)
-    return Session(runtime, tokenizer, model=artifact.model, load_ms=load_ms, speculation=speculation, curve_key=key)
+    return Session(
+        runtime,
+        tokenizer,
+        model=artifact.model,
+        load_ms=load_ms,
+        speculation=speculation,
+        curve_key=key,
+        snapshots=SnapshotFolder(snapshot_key(engine_key(artifact, runtime.info))) if snapshots else None,
+    )
 
 
 def complete(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +63,24 @@ class Runtime(Protocol):
 
     def close(self) -> None:
         """Free the model; a second call does nothing."""
+
+
+@runtime_checkable
+class Snapshots(Protocol):
+    """A runtime whose cache can be taken out and put back: sooner than its tokens are read again.
+
+    A snapshot belongs to one model in one engine's version; whoever keeps it must know of which, and that it is whole.
+    """
+
+    def snapshot(self) -> bytes:
+        """The state of all tokens in the cache."""
+
+    def restore(self, state: bytes, length: int) -> None:
+        """Replace what is in the cache by a snapshot of `length` tokens.
+
+        Raises:
+            InvalidFile: it is no snapshot of so many tokens; the cache is then empty.
+        """
 
 
 def open_runtime(artifact: Artifact, *, threads: int | None = None) -> Runtime:

@@ -112,6 +112,30 @@ class LlamaCppRuntime:
             self._forget_from(length)
             self.length = length
 
+    def snapshot(self) -> bytes:
+        """The state of all tokens in the cache; see `Snapshots.snapshot`."""
+        self._check_open()
+        size = self._llama.llama_state_seq_get_size(self._context, 0)
+        state = (ctypes.c_uint8 * size)()
+        written = self._llama.llama_state_seq_get_data(self._context, state, size, 0)
+        if written != size:
+            raise EdgePhiError(f"llama.cpp gave {written} of {size} bytes of its state ({_reason()})")
+        return bytes(state)
+
+    def restore(self, state: bytes, length: int) -> None:
+        """Replace what is in the cache; see `Snapshots.restore`. llama.cpp checks what it reads against its model."""
+        self._check_open()
+        self._llama.llama_memory_clear(self._memory, False)  # so that tokens lie as if they had been read
+        self.length = 0
+        data = (ctypes.c_uint8 * len(state)).from_buffer_copy(state)
+        _errors.clear()
+        read = self._llama.llama_state_seq_set_data(self._context, data, len(state), 0)
+        last = self._llama.llama_memory_seq_pos_max(self._memory, 0)
+        if not length or read != len(state) or last != length - 1:
+            self._llama.llama_memory_clear(self._memory, False)
+            raise InvalidFile(f"llama.cpp does not take a state of {length} tokens back ({_reason()})")
+        self.length = length
+
     def close(self) -> None:
         """Free the model; a second call does nothing."""
         if self._batch is not None:

@@ -116,6 +116,23 @@ class OnnxRuntime:
         check_rewind(length, self.length)
         self.length = length
 
+    def snapshot(self) -> bytes:
+        """The keys and values of all tokens in the cache; see `Snapshots.snapshot`."""
+        self._check_open()
+        return b"".join(part[:, :, : self.length].tobytes() for part in self._cache)
+
+    def restore(self, state: bytes, length: int) -> None:
+        """Replace what is in the cache; see `Snapshots.restore`."""
+        self._check_open()
+        self.length = 0
+        _, heads, context, size = self._cache[0].shape
+        values = np.frombuffer(state, np.float32) if len(state) % 4 == 0 else np.empty(0, np.float32)
+        if not 0 < length <= context or values.size != len(self._cache) * heads * length * size:
+            raise InvalidFile(f"{len(state)} bytes are no keys and values of {length} tokens of this model")
+        for part, stored in zip(self._cache, values.reshape(len(self._cache), heads, length, size), strict=True):
+            part[0, :, :length] = stored
+        self.length = length
+
     def close(self) -> None:
         """Free the model; a second call does nothing."""
         self._binding = self._session = None
