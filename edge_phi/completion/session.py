@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ..errors import Cancelled, InvalidFile
-from ..runtimes import Runtime, RuntimeInfo, Snapshots, open_runtime, open_tokenizer
+from ..runtimes import Remembers, Runtime, RuntimeInfo, Snapshots, open_runtime, open_tokenizer
 from ..store import DEFAULT_MODEL, find_model
 from ..tokenizer import Tokenizer
 from .curve import Key, curve_key, engine_key, measure_curve, store_curve, stored_curve
@@ -124,7 +124,6 @@ class Session:
             newline = newline_at(before, after)
             before, after = to_feeds(before, newline), to_feeds(after, newline)
             prompt = self._prompts.build(before, settings.max_tokens)
-            self._recall(prompt.tokens)
             cached = self._reuse(prompt.tokens)
             if self._speculation is not None:
                 self._speculation.begin(prompt.tokens)
@@ -190,30 +189,30 @@ class Session:
     ) -> None:
         self.close()
 
-    def _recall(self, tokens: Sequence[int]) -> None:
-        """Put back what was read of `tokens` some other time, if that is much more than what is in the cache."""
-        runtime = self._runtime
-        if self._snapshots is None or not isinstance(runtime, Snapshots):
-            return
-        known = common_prefix(self._cached, tokens[:-1]) + _WORTH_KEEPING
-        found = self._snapshots.find(tokens[:-1], known - 1) if known < len(tokens) else None
-        if found is None or len(found.tokens) > runtime.info.context_length:
-            return
+    def _reuse(self, tokens: Sequence[int]) -> int:
+        """Let the cache hold as much of the start of `tokens` as was read before, at most one token short of all."""
+        runtime, wanted = self._runtime, tokens[:-1]
+        common = common_prefix(self._cached, wanted)
+        # Should anything fail from here on, nothing is known of the cache.
         self._cached = []
+        if isinstance(runtime, Remembers):
+            common = runtime.reuse(wanted)
+        else:
+            runtime.rewind(common)
+        if self._snapshots is None or not isinstance(runtime, Snapshots):
+            return common
+        found = None
+        if common + _WORTH_KEEPING <= len(wanted):
+            found = self._snapshots.find(wanted, common + _WORTH_KEEPING - 1)
+        if found is None or len(found.tokens) > runtime.info.context_length:
+            return common
         try:
             runtime.restore(self._snapshots.read(found), len(found.tokens))
         except InvalidFile:
             self._snapshots.remove(found)
-            runtime.rewind(0)
-        else:
-            self._cached = list(found.tokens)
-
-    def _reuse(self, tokens: Sequence[int]) -> int:
-        """Rewind the cache to what it has in common with the start of `tokens`, one token short of all of them."""
-        common = common_prefix(self._cached, tokens[:-1])
-        # Should anything fail from here on, nothing is known of the cache.
-        self._cached = []
-        self._runtime.rewind(common)
+            return runtime.length
+        common = common_prefix(found.tokens, wanted)
+        runtime.rewind(common)
         return common
 
     def _timing(self, start_ns: int, prompt: Prompt, cached: int, steps: Sequence[Step]) -> Timing:

@@ -66,6 +66,14 @@ class Runtime(Protocol):
 
 
 @runtime_checkable
+class Remembers(Protocol):
+    """A runtime that keeps what it computed before a `rewind`."""
+
+    def reuse(self, tokens: Sequence[int]) -> int:
+        """Make the cache hold the longest start of `tokens` that was computed before, and return its length."""
+
+
+@runtime_checkable
 class Snapshots(Protocol):
     """A runtime whose cache can be taken out and put back: sooner than its tokens are read again.
 

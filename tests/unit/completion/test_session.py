@@ -12,6 +12,7 @@ from scripted import LearnedRuntime
 
 from edge_phi.completion import curve as curves
 from edge_phi.completion.decode import DecodeSettings, Step
+from edge_phi.completion.prefix import common_prefix
 from edge_phi.completion.session import Session
 from edge_phi.errors import EdgePhiError
 from edge_phi.tokenizer import Tokenizer, load_tokenizer
@@ -178,5 +179,30 @@ def test_idle_time_measures_the_engine_once_and_keeps_what_was_read(
     assert curves.stored_curve(key) is None
     session.use_idle_time(never)
     assert curves.stored_curve(key) is not None
+    again = session.complete(CODE[:cursor], settings=LONG)
+    assert (again.text, again.timing.cached_tokens) == (first.text, again.timing.prompt_tokens - 1)
+
+
+def test_an_engine_that_remembers_is_asked_what_it_has(tokenizer: Tokenizer) -> None:
+    class Remembering(LearnedRuntime):
+        """Keeps every sequence it ever had."""
+
+        def __init__(self) -> None:
+            super().__init__(tokenizer, CODE)
+            self.past: list[list[int]] = []
+
+        def rewind(self, length: int) -> None:
+            self.past.append(list(self.cache))
+            super().rewind(length)
+
+        def reuse(self, tokens: Sequence[int]) -> int:
+            self.past.append(list(self.cache))
+            self.cache = max((list(tokens[: common_prefix(one, tokens)]) for one in self.past), key=len)
+            return self.length
+
+    session = Session(Remembering(), tokenizer, model="remembering", load_ms=0)
+    cursor = CODE.index("total +=")
+    first = session.complete(CODE[:cursor], settings=LONG)
+    session.complete("import os\n", settings=LONG)  # another file
     again = session.complete(CODE[:cursor], settings=LONG)
     assert (again.text, again.timing.cached_tokens) == (first.text, again.timing.prompt_tokens - 1)
