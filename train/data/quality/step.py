@@ -22,7 +22,7 @@ from edge_phi.lineage import sha256_of
 from edge_phi.store import DEFAULT_MODEL, bundled_folder
 
 from ..records import Record, columns_of, read_records, shards_of, write_records
-from ..steps import Counting, Counts, Say, check_place, map_files
+from ..steps import MANIFEST_FILE, Counting, Counts, Say, check_place, map_files
 from .classifiers import CLASSIFIERS, DEFAULT, Classifier, Floats, Samples, train, vectors_of
 from .labels import BUNDLED, Labels, read_labels
 from .pieces import MOST_TO_LEARN_FROM, pieces_of
@@ -32,7 +32,8 @@ DROPPED = "low educational value"
 _NAME = "quality"
 _RECORDS_AT_ONCE = 64
 _SCORES = np.dtype([("quality", "<f4"), ("tokens", "<i4")])  # of a record; a quality of -1 if it is not judged
-LEARNT = Path("labels", "00000.npy")  # in the folder .work
+LEARNT = "labels"  # in the folder .work
+_PARTS = 16  # that labels are embedded in, so that no worker waits for another
 SCORES = "scores"
 
 
@@ -134,15 +135,9 @@ def _score(
     if learning.labels.unknown:
         say(f"quality: {len(learning.labels.unknown)} labelled names are not in this Python's standard library")
     learn = partial(_embed_labels, learning=learning)
+    parts = [learning.file] * _PARTS
     map_files(
-        "quality: labels",
-        learning.settings,
-        [learning.file],
-        work / LEARNT.parent,
-        learn,
-        workers=1,
-        say=say,
-        suffix=".npy",
+        "quality: labels", learning.settings, parts, work / LEARNT, learn, workers=workers, say=say, suffix=".npy"
     )
     judge = partial(
         _score_shard,
@@ -155,20 +150,21 @@ def _score(
     settings = {
         **learning.settings,
         "sources": sorted(sources) if sources is not None else None,
-        "vectors": sha256_of(work / LEARNT),
+        "vectors": sha256_of(work / LEARNT / MANIFEST_FILE),
     }
     map_files("quality: scores", settings, shards, work / SCORES, judge, workers=workers, say=say, suffix=".npy")
     return [work / SCORES / f"{number:05}.npy" for number in range(len(shards))]
 
 
-def samples_of(labels: Labels, classifier: str, *, model: Path | None = None) -> Samples:
-    """The pieces of labelled texts, with what a classifier looks at."""
-    cut = [(each, piece) for each in labels.examples for piece in pieces_of(each.text, MOST_TO_LEARN_FROM)]
+def samples_of(labels: Labels, classifier: str, *, model: Path | None = None, part: int = 0, parts: int = 1) -> Samples:
+    """The pieces of labelled texts, with what a classifier looks at; those of one part of `parts`, in their order."""
+    texts = labels.examples[len(labels.examples) * part // parts : len(labels.examples) * (part + 1) // parts]
+    cut = [(each, piece) for each in texts for piece in pieces_of(each.text, MOST_TO_LEARN_FROM)]
     return Samples(
         vectors_of([piece.text for _, piece in cut], classifier, model=model),
         np.array([each.label for each, _ in cut], dtype=np.int64),
         np.array([piece.weight for _, piece in cut], dtype=np.float32),
-        np.array(groups_of(labels)),
+        np.array([each.group for each, _ in cut]),
     )
 
 
@@ -178,13 +174,13 @@ def groups_of(labels: Labels) -> list[str]:
 
 
 def read_samples(learnt: Path, groups: Sequence[str]) -> Samples:
-    """What was learnt from.
+    """What was learnt from: the folder of all parts.
 
     Raises:
         InvalidFile: it is something else, or not of these groups.
     """
     try:
-        array = np.load(learnt, allow_pickle=False)
+        array = np.concatenate([np.load(file, allow_pickle=False) for file in sorted(learnt.glob("[0-9]*.npy"))])
     except (OSError, ValueError) as error:
         raise InvalidFile(f"{learnt}: cannot be read ({error}): remove it and run the step again") from error
     if array.dtype != np.float32 or array.ndim != 2 or array.shape[0] != len(groups) or array.shape[1] < 3:
@@ -208,12 +204,12 @@ def read_scores(file: Path) -> npt.NDArray[Any]:
 
 
 def _embed_labels(file: Path, target: Path, *, learning: _Learning) -> Counts:
-    """Write float32 [pieces, 2 + width]: label, weight and vector of every piece."""
-    labels = learning.labels
-    samples = samples_of(labels, learning.classifier, model=learning.model)
+    """Write float32 [pieces, 2 + width]: label, weight and vector of every piece of one part."""
+    labels, part = learning.labels, int(target.stem)
+    samples = samples_of(labels, learning.classifier, model=learning.model, part=part, parts=_PARTS)
     columns = [samples.labels.astype(np.float32)[:, None], samples.weights[:, None], samples.vectors]
     _write_array(target, np.concatenate(columns, axis=1))
-    return Counts(records_in=len(labels.examples), records_out=len(labels.examples))
+    return Counts(records_in=len(samples.labels), records_out=len(samples.labels))
 
 
 def _score_shard(
@@ -226,7 +222,7 @@ def _score_shard(
     sources: frozenset[str] | None,
     model: Path | None,
 ) -> Counts:
-    trained = _trained(learnt, sha256_of(learnt), groups, classifier)
+    trained = _trained(learnt, sha256_of(learnt / MANIFEST_FILE), groups, classifier)
     counting = Counting()
     found = [np.zeros(0, dtype=_SCORES)]
     records = map(counting.enter, read_records(shard, added=[]))
