@@ -1,8 +1,8 @@
 """Two sessions that write the same completion, each against its own clock: who was faster, by how much, and whether
 both wrote the same.
 
-Both start with nothing of the prompt in their caches, so both do the same work. Nothing here knows of widgets: a lane is
-written by its runner's thread and read by whoever draws it.
+Both start with nothing of the prompt in their caches, so both do the same work. Nothing here knows of widgets: a lane
+is written by its runner's thread and read by whoever draws it.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class LaneView(Widget):
     DEFAULT_CSS = "LaneView { layout: vertical; width: 1fr; height: 1fr; }"
 
     def __init__(self, context: str) -> None:
-        self._context = context
+        self._lead = context
         super().__init__()
 
     def compose(self) -> ComposeResult:
@@ -47,10 +47,10 @@ class LaneView(Widget):
         first = "" if lane.first_ms is None else f"first token {lane.first_ms:.0f} ms, "
         state = lane.failure or lane.state
         self.query_one(".lane-state", Label).update(clean(f"{first}{lane.tokens} tokens, {state}"))
-        text = Text(self._context, style="dim", no_wrap=True, end="")
+        text = Text(self._lead, style="dim", no_wrap=True, end="")
         text.append(lane.text, "not dim")
         if difference is not None:
-            text.stylize("bold underline", len(self._context) + difference)
+            text.stylize("bold underline", len(self._lead) + difference)
         self.query_one(".lane-text", Static).update(text)
 
 
