@@ -12,9 +12,11 @@ from textual.pilot import Pilot
 
 from edge_phi.completion.decode import GREEDY, DecodeSettings, Step
 from edge_phi.completion.session import Suggestion, Timing
+from edge_phi.tui import policy
 from edge_phi.tui.app import EdgePhiApp
 from edge_phi.tui.document import Document, open_document
 from edge_phi.tui.engine import WARM_UP_PROMPT, EngineChoice
+from edge_phi.tui.memory import Memory
 from edge_phi.tui.screens.editor import EditorScreen
 from edge_phi.tui.settings import Settings
 from edge_phi.tui.widgets.code_editor import CodeEditor
@@ -96,6 +98,7 @@ class Stage:
         size: tuple[int, int] = (80, 24),
         pause_seconds: float = 3600,
         settings: Settings | None = None,
+        memory: Memory | None = None,
     ) -> AsyncIterator[Stage]:
         """Run the app on a scratch buffer with the text `source`, or on a file."""
         document = open_document(source) if isinstance(source, Path) else Document()
@@ -103,7 +106,9 @@ class Stage:
             document.text = document.adopt(source)
         quantized = EngineChoice("nano", "onnx", "int4", self.quantized.open)
         baseline = EngineChoice("nano", "onnx", "float32", self.baseline.open)
-        self.app = EdgePhiApp(document, quantized, baseline, pause_seconds=pause_seconds, settings=settings)
+        self.app = EdgePhiApp(
+            document, quantized, baseline, pause_seconds=pause_seconds, settings=settings, memory=memory
+        )
         async with self.app.run_test(size=size, notifications=True) as self.pilot:
             await self.until(lambda: self.screen.panel.quantized.state != "loading")
             try:
@@ -160,6 +165,12 @@ def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     folder = tmp_path_factory.mktemp("state")
     monkeypatch.setenv("XDG_STATE_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def idle_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Full precision is timed without waiting for an idle machine."""
+    monkeypatch.setattr(policy, "IDLE_SECONDS", 0.01)
 
 
 @pytest.fixture
