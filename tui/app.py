@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
@@ -11,17 +13,30 @@ from textual.binding import BindingType
 from textual.command import Provider
 from textual.screen import ModalScreen
 
+from edge_phi.errors import EdgePhiError
+from edge_phi.store import DEFAULT_MODEL
+
 from . import policy
 from .characters import one_line
 from .commands import KeyCommands
 from .document import Document
 from .engine import EngineChoice
+from .function_prompt import docstring_of, place_of
 from .keys import bindings
+from .memory import Memory
 from .race import Lender
+from .screens.ask_request import AskRequest
+from .screens.bench import BenchScreen
 from .screens.editor import EditorScreen
 from .screens.help import HelpScreen
+from .screens.models import Chosen, ModelsScreen
 from .screens.race import RaceScreen
+from .screens.tour import Tour
 from .settings import Settings, settings_file
+from .themes import CYCLE, THEMES
+from .writing import Writing
+
+Choose = Callable[[str, "str | None"], "tuple[EngineChoice, EngineChoice | None]"]
 
 
 class EdgePhiApp(App[None]):
@@ -40,12 +55,36 @@ class EdgePhiApp(App[None]):
         *,
         pause_seconds: float = policy.PAUSE_SECONDS,
         settings: Settings | None = None,
+        memory: Memory | None = None,
+        model: str = DEFAULT_MODEL,
+        choose: Choose | None = None,
     ) -> None:
+        """Prepare; nothing is loaded yet.
+
+        Args:
+            document: what is edited first.
+            quantized: what suggests.
+            baseline: full precision, if there is any.
+            pause_seconds: without a key before a suggestion comes by itself.
+            settings: the user's.
+            memory: of the last start; none: nothing is remembered, and there is no tour.
+            model: what the bench measures, as `edge-phi open --model` takes it.
+            choose: finds other engines by a model and the name of a form.
+        """
         chosen = self._lend(quantized, baseline)
         self.editor_screen = EditorScreen(document, *chosen, pause_seconds=pause_seconds)
         super().__init__()
         self.last_key_s = 0.0  # on Textual's clock
         settings = settings or Settings()
+        self._memory = memory or Memory(tour_seen=True)
+        self._model, self._choose = model, choose
+        self._written = 0  # functions so far
+        for theme in THEMES:
+            self.register_theme(theme)
+        for name in (settings.theme, self._memory.theme):
+            if name in self.available_themes:
+                self.theme = name
+                break
         self.set_keymap(settings.keymap)
         # The footer looks for this key.
         self.COMMAND_PALETTE_BINDING = settings.keymap.get("palette", self.COMMAND_PALETTE_BINDING).split(",")[0]  # type: ignore[misc]
@@ -53,6 +92,14 @@ class EdgePhiApp(App[None]):
     def get_default_screen(self) -> EditorScreen:
         """The editor, from the first frame on."""
         return self.editor_screen
+
+    def on_mount(self) -> None:
+        """Show the tour to whoever has not seen it, and remember the theme from now on."""
+        self.watch(self, "theme", self._remember_theme, init=False)
+        if not self._memory.tour_seen:
+            self._memory.tour_seen = True
+            self._remember()
+            self.action_tour()
 
     async def on_event(self, event: events.Event) -> None:
         """Note when a key comes: a suggestion's time is counted from it."""
@@ -81,6 +128,31 @@ class EdgePhiApp(App[None]):
             self.editor_screen.lend_engines()
             self.push_screen(RaceScreen(self.lenders, before, after))
 
+    def action_bench(self) -> None:
+        """Measure every form of the model."""
+        self.editor_screen.lend_engines(load=False)
+        self.push_screen(BenchScreen(self._model))
+
+    def action_models(self) -> None:
+        """See what is here, and change what suggests."""
+        screen = self.editor_screen
+        baseline = _form(screen.baseline) if screen.baseline else ""
+        self.push_screen(ModelsScreen(self._model, _form(screen.quantized), baseline), self._use)
+
+    def action_write_function(self) -> None:
+        """Ask what a function should do, and suggest one."""
+        self.run_worker(self._write_function(), group="writing", exclusive=True)
+
+    def action_tour(self) -> None:
+        """Show the first things to do."""
+        self.push_screen(Tour())
+
+    def action_next_theme(self) -> None:
+        """Dark, light, high contrast."""
+        place = CYCLE.index(self.theme) if self.theme in CYCLE else -1
+        self.theme = CYCLE[(place + 1) % len(CYCLE)]
+        self.notify(f"Theme: {self.theme}", timeout=2, markup=False)
+
     def copy_to_clipboard(self, text: str) -> None:
         """Copy the true characters, not the editor's stand-ins."""
         super().copy_to_clipboard(self.editor_screen.document.stand_ins.restore(text))
@@ -91,6 +163,74 @@ class EdgePhiApp(App[None]):
         chosen = [replace(lender.choice, open_session=lender.open) for lender in self.lenders]
         return chosen[0], chosen[1] if baseline is not None else None
 
+    def _use(self, chosen: Chosen | None) -> None:
+        if chosen is not None and self._choose is not None:
+            self.run_worker(self._switch(chosen, self._choose), group="switch", exclusive=True)
+
+    async def _switch(self, chosen: Chosen, choose: Choose) -> None:
+        screen = self.editor_screen
+        try:
+            quantized, baseline = await asyncio.to_thread(choose, chosen.model, chosen.form)
+        except EdgePhiError as error:
+            screen.complain(str(error))
+            return
+        self._model = chosen.model
+        await screen.use_engines(*self._lend(quantized, baseline))
+        screen.panel.show_model(quantized.model)
+        self.notify(f"{chosen.form} of {one_line(quantized.model)} suggests from now on", timeout=4, markup=False)
+
+    async def _write_function(self) -> None:
+        screen = self.editor_screen
+        request = await self.push_screen_wait(AskRequest())
+        if not request:
+            return
+        screen.lend_engines()
+        editor, lender = screen.editor, self.lenders[0]
+        before, after = editor.around_cursor()
+        self._written += 1
+        ticket = -self._written  # no request of the screen's own has it
+        editor.expect_ghost(ticket)
+        screen.title_bar.state = "writing…"
+
+        def show(text: str, complete: bool) -> None:  # in the engine's thread
+            self.call_later(grow, text, complete)
+
+        def grow(text: str, complete: bool) -> None:
+            if editor.ghost is None or editor.ghost.ticket != ticket:
+                writing.cancel.set()
+                return
+            editor.grow_ghost(ticket, text, complete=complete)
+            if complete:
+                screen.title_bar.state = "written"
+
+        writing = Writing(place_of(before), after, docstring_of(request), show)
+        await asyncio.to_thread(lender.settled.wait)
+        if lender.session is None:
+            editor.drop_ghost()
+            screen.complain(lender.failure)
+            return
+        try:
+            await asyncio.to_thread(writing.run, lender.session)
+        except asyncio.CancelledError:
+            writing.cancel.set()
+            raise
+        except Exception as error:  # whatever an engine raises, the editor and its text live on
+            editor.drop_ghost()
+            screen.complain(str(error))
+
+    def _remember_theme(self, theme: str) -> None:
+        self._memory.theme = theme
+        self._remember()
+
+    def _remember(self) -> None:
+        self.run_worker(asyncio.to_thread(self._memory.keep), group="memory")
+
     async def _quit(self) -> None:
         if await self.editor_screen.may_quit():
             self.exit()
+
+
+def _form(choice: EngineChoice) -> str:
+    """What `--quant` calls it."""
+    format_ = {"native": "gguf", "llama_cpp": "gguf"}.get(choice.engine, choice.engine)
+    return f"{format_}:{choice.quant}"

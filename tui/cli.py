@@ -28,8 +28,10 @@ def open_editor(
     ] = "",
 ) -> None:
     """Edit a file with suggestions from a model on this machine, timed beside full precision."""
+    from . import alt_keys
     from .app import EdgePhiApp  # Textual takes a while to import, and a wrong call should be told at once
     from .document import Document, open_document
+    from .memory import memory_file, recall
     from .settings import read_settings, settings_file
 
     settings = read_settings(settings_file())
@@ -37,7 +39,13 @@ def open_editor(
     quantized, baseline = choose_engines(model, quant or None)
     if not (sys.stdin.isatty() and sys.stderr.isatty()):  # where Textual reads keys and draws
         raise InvalidCall("the editor needs a terminal: use 'edge-phi complete' in a pipe")
-    app = EdgePhiApp(document, quantized, baseline, settings=settings)
+    app = EdgePhiApp(
+        document, quantized, baseline,
+        settings=settings, memory=recall(memory_file()), model=model, choose=choose_engines,
+    )  # fmt: skip
+    if settings.theme and settings.theme not in app.available_themes:
+        raise InvalidCall(f"{settings_file()}: theme {settings.theme!r}: there is none of that name: see the palette")
+    alt_keys.install()
     app.run()
     if app.return_code:
         raise typer.Exit(app.return_code)
