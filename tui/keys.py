@@ -77,6 +77,7 @@ _OWN = (
         "accept-word", "suggestion", "ctrl+right", "screen.accept_word", "Word", "Take its next word; the rest stays.",
         show=True,
     ),
+    Key("dismiss", "suggestion", "escape", "screen.dismiss_suggestion", "Dismiss", "Take it away.", show=True),
     Key(
         "accept-line", "suggestion", "shift+tab", "screen.accept_line", "Line", "Take its next line; the rest stays.",
         show=True,
@@ -89,7 +90,6 @@ _OWN = (
         "previous-suggestion", "suggestion", "alt+left_square_bracket,alt+p", "screen.previous_suggestion", "Previous",
         "Show the suggestion before this one.",
     ),
-    Key("dismiss", "suggestion", "escape", "screen.dismiss_suggestion", "Dismiss", "Take it away.", show=True),
     Key("save", "editor", "ctrl+s", "save", "Save", "Write the text to its file.", show=True),
     # Terminals send NUL for Ctrl+Space, which is also Ctrl+@; some keep it for themselves, hence Ctrl+N.
     Key(
@@ -100,13 +100,13 @@ _OWN = (
         "race", "editor", "f2", "app.race", "Race",
         "Let int4 and full precision write the same completion, side by side.", show=True,
     ),
+    Key("open", "editor", "ctrl+o", "open", "Open", "Open a file beside those that are open.", show=True),
     Key(
         "write-function", "editor", "ctrl+t", "app.write_function", "Write",
         "Have a function written from one line that says what it does.", show=True,
     ),
     Key("models", "editor", "f9", "app.models", "Models", "See what is here, and change what suggests.", show=True),
     Key("bench", "editor", "f8", "app.bench", "Bench", "Measure every form of the model.", show=True),
-    Key("open", "editor", "ctrl+o", "open", "Open", "Open a file beside those that are open.", show=True),
     Key("save-as", "editor", "alt+s", "save_as", "Save as", "Write the text to another file."),
     Key("close-file", "editor", "ctrl+w", "close_file", "Close file", "Close it, asking first if it is not saved."),
     Key("next-file", "editor", "ctrl+pagedown,alt+right", "step_file(1)", "Next file", "Show the next open file."),
