@@ -4,7 +4,7 @@ theme = "edge-phi-contrast"
 
 [keys]
 accept = "ctrl+e"
-race = "f9, ctrl+r"
+race = "f11, alt+r"
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ class HelpScreen(Screen[None], inherit_bindings=False):
                         table.add_row(", ".join(keys_of(self.app, key.id)), key.help, key.id)
                 if table.row_count:
                     yield Static(table)
-            yield Static(f'Other keys: in {self._settings_file}, under [keys], as  race = "f9, ctrl+r"', markup=False)
+            yield Static(f'Other keys: in {self._settings_file}, under [keys], as  race = "f11"', markup=False)
         yield KeyBar()
 
     def action_close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -103,7 +104,7 @@ class RaceScreen(Screen[None], inherit_bindings=False):
         self.dismiss()
 
     async def _run(self, race: Race) -> None:
-        await self.run_worker(race.run, thread=True, group="racers").wait()
+        await asyncio.to_thread(race.run)
         if self._frames is not None:
             self._frames.stop()
             self._frames = None

@@ -27,14 +27,14 @@ def test_ids_are_unique_and_no_key_means_two_things_where_both_are_live() -> Non
 
 async def test_a_remapped_key_works_and_footer_help_and_palette_say_so(stage: Stage) -> None:
     stage.say("42")
-    settings = Settings(keymap=keymap({"accept": "ctrl+e", "suggest": "f9", "palette": "ctrl+l"}, "test"))
+    settings = Settings(keymap=keymap({"accept": "ctrl+e", "suggest": "f11", "palette": "ctrl+l"}, "test"))
     async with stage.open("x = ", size=(120, 40), settings=settings):
         stage.editor.move_cursor((0, 4))
-        await stage.press("f9")
+        await stage.press("f11")
         await stage.until(lambda: stage.editor.ghost is not None and stage.editor.ghost.complete)
         await stage.pilot.pause()
         footer = stage.drawn().splitlines()[-1]
-        assert "^e Accept" in footer and "f9 Suggest" in footer and "^l Commands" in footer
+        assert "^e Accept" in footer and "f11 Suggest" in footer and "^l Commands" in footer
         await stage.press("ctrl+e")
         assert stage.lines()[0] == "x = 42"
         await stage.press("home", "ctrl+e", "tab")  # without a suggestion both are the text's, as they were
@@ -101,7 +101,7 @@ def test_settings_say_what_they_set(tmp_path: Path) -> None:
     path.write_text("theme = 'textual-light'\n[keys]\nsave = 'ctrl+e'\n")  # which the text has, and Home too
     found = read_settings(path)
     assert found.theme == "textual-light"
-    assert found.keymap == {"save": "ctrl+e", "cursor-line-end": "end"}
+    assert (found.keymap["save"], found.keymap["cursor-line-end"]) == ("ctrl+e", "end")
 
 
 @given(st.text())
@@ -112,3 +112,22 @@ def test_no_settings_file_gives_a_traceback(tmp_path_factory: pytest.TempPathFac
         read_settings(path)
     except InvalidCall as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize(
+    ("columns", "keys"),
+    [
+        (40, "^s Save ^n Suggest f1 Help ^q Quit"),
+        (60, "^s Save ^n Suggest f2 Race ^o Open f1 Help ^q Quit"),
+        (80, "^s Save ^n Suggest f2 Race ^o Open ^t Write f9 Models f1 Help ^q Quit"),
+    ],
+)
+async def test_the_bottom_line_shows_what_fits_and_always_help(stage: Stage, columns: int, keys: str) -> None:
+    async with stage.open("x", size=(columns, 20)):
+        await stage.pilot.pause()
+        bottom = stage.drawn().splitlines()[-1]
+        assert bottom.split() == keys.split() and len(bottom) == columns
+        await stage.pilot.click(offset=(bottom.index("Help"), 19))
+        await stage.until(lambda: isinstance(stage.app.screen, HelpScreen))
+        await stage.pilot.pause()
+        assert stage.drawn().splitlines()[-1].split() == ["esc", "Close", "f1", "Help", "^q", "Quit"]
