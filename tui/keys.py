@@ -161,8 +161,8 @@ _OWN = (
     Key("row-down", "table", "down,j", "cursor_down", "Down", "Go to the row below."),
     Key("row-page-up", "table", "pageup", "page_up", "Page up", "Go up by a screen."),
     Key("row-page-down", "table", "pagedown", "page_down", "Page down", "Go down by a screen."),
-    Key("row-first", "table", "home", "scroll_home", "First row", "Go to the first row."),
-    Key("row-last", "table", "end", "scroll_end", "Last row", "Go to the last row."),
+    Key("row-first", "table", "home", "scroll_top", "First row", "Go to the first row."),
+    Key("row-last", "table", "end", "scroll_bottom", "Last row", "Go to the last row."),
     Key("columns-left", "table", "left", "cursor_left", "Left", "Show the columns on the left."),
     Key("columns-right", "table", "right", "cursor_right", "Right", "Show the columns on the right."),
 )  # fmt: skip
