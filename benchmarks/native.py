@@ -1,26 +1,42 @@
-"""How long do a few new tokens take in the native engine, and how long in llama.cpp, on the same Q4_0 file?
+"""How long do a few new tokens take in the native engine, and how long in others, on the same weights?
 
 Whole forward passes with logits of the last token, after `--context` tokens; and a prompt of that length from nothing.
-Both engines take turns within every round, with as many threads; medians, and the ratio of llama.cpp's to ours. Beside
-them what our passes take of this machine's limits, measured in the same run: reading memory, and multiplying in 4 by 8
-bits with everything in the cache. Writes native.json and native.md.
+The native engine and llama.cpp read the same Q4_0 file; onnxruntime-genai, where a folder that its builder has made
+from the same checkpoint is given, has int4 in blocks of 32 too. The engines take turns within every round, with as many
+threads; medians, and the ratios of the others' times to ours. Then once more beside processes that each keep a core
+busy.
 
-    python benchmarks/native.py [--model MODEL] [--context N] [--rounds N] [--threads N ...] [--out FOLDER]
+Beside the times, what our passes take of this machine's limits, measured in the same run: reading memory, and
+multiplying in 4 by 8 bits with everything in the cache; and what the process computes once the last call is over.
+Writes NAME.json and NAME.md.
+
+    python benchmarks/native.py [--model MODEL] [--genai FOLDER] [--kernels KERNELS] [--context N] [--rounds N]
+                                [--threads N ...] [--busy N] [--name NAME] [--out FOLDER]
+
+For AVX2 against AVX2, build llama.cpp with -DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON, set
+LLAMA_CPP_LIB_PATH to the folder of its libraries, and give --kernels avx2.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 import shlex
+import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+import genai
 import numpy as np
 from revision import REPOSITORY, commit
 
@@ -37,6 +53,7 @@ from edge_phi.store import Artifact, find_model
 
 SIZES = (1, 2, 4, 8, 16)
 PROMPT_ROUNDS = 3  # a prompt takes seconds
+IDLE_S = (0.05, 0.5)  # after the last call: when to look at the processor's time, and for how long
 LIMIT_S = 0.5
 
 
@@ -44,12 +61,15 @@ LIMIT_S = 0.5
 class Row:
     """One size of a call on one number of threads; times are medians."""
 
+    busy: int  # processes beside it
     threads: int
     tokens: int
     context: int
     native_ms: float
     llama_cpp_ms: float
     ratio: float  # llama.cpp's time to ours
+    genai_ms: float | None
+    genai_ratio: float | None
     gb_per_s: float  # weights that ours reads, were each read once
     gmac_per_s: float
     bandwidth_share: float  # of the limit
@@ -59,76 +79,147 @@ class Row:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     arguments.add_argument("--model", default="phi-1-nano", help="with a form gguf:q4_0, or a Q4_0 file")
+    arguments.add_argument("--genai", type=Path, help="a folder of onnxruntime-genai's builder")
+    arguments.add_argument("--kernels", default="", help="of the native engine (default: the fastest)")
     arguments.add_argument("--context", type=int, default=512, help="tokens before the new ones (default: %(default)s)")
     arguments.add_argument("--rounds", type=int, default=15)
     arguments.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    arguments.add_argument("--busy", type=int, default=2, help="processes beside the last rows (default: %(default)s)")
+    arguments.add_argument("--name", default="native", help="of the files (default: %(default)s)")
     arguments.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks/results", help="folder to write to")
     given = arguments.parse_args()
     machine = this_machine()
     model = find_model(given.model)
     artifact = model.artifacts[0] if given.model.endswith(".gguf") else model.artifact("gguf:q4_0")
-    limits, rows = {}, []
+    limits, rows, idle = {}, [], {}
     for threads in given.threads:
-        limits[threads] = {"gb_per_s": bandwidth(threads), "gmac_per_s": multiplications(threads)}
-        rows += compare(artifact, threads, given.context, given.rounds, limits[threads])
+        limits[threads] = {"gb_per_s": bandwidth(threads), "gmac_per_s": multiplications(threads, given.kernels)}
+        engines = opened(artifact, threads, given.kernels, given.genai)
+        rows += compare(artifact, engines, 0, given.context, given.rounds, limits[threads])
+        idle[threads] = idle_share(engines["native"])
+        if given.busy and threads == given.threads[-1]:
+            with busy_processes(given.busy):
+                rows += compare(artifact, engines, given.busy, given.context, given.rounds, limits[threads])
+        for engine in engines.values():
+            engine.close()
     command = shlex.join(["python", "benchmarks/native.py", *sys.argv[1:]])
     document = {
         "command": command,
         "commit": commit(),
         "machine": asdict(machine),
-        "kernels": kernels()[0],
+        "kernels": given.kernels or kernels()[0],
         "llama_cpp": engine_version("llama_cpp"),
+        "llama_cpp_libraries": "of its own build" if "LLAMA_CPP_LIB_PATH" in os.environ else "as installed",
+        "genai": version("onnxruntime-genai") if given.genai else None,
         "model": {"name": model.name, "bytes": artifact.file_bytes},
         "rounds": given.rounds,
         "limits": limits,
+        "idle_cpu_share": idle,
         "rows": [asdict(row) for row in rows],
     }
-    text = markdown(rows, limits, command) + (f"\n{busy_line(machine)}\n" if machine.busy else "")
+    text = markdown(rows, limits, idle, command) + (f"\n{busy_line(machine)}\n" if machine.busy else "")
     given.out.mkdir(parents=True, exist_ok=True)
-    atomic.write_bytes(given.out / "native.json", f"{json.dumps(document, indent=2)}\n".encode())
-    atomic.write_bytes(given.out / "native.md", text.encode())
+    atomic.write_bytes(given.out / f"{given.name}.json", f"{json.dumps(document, indent=2)}\n".encode())
+    atomic.write_bytes(given.out / f"{given.name}.md", text.encode())
     print(text, end="")
 
 
-def compare(artifact: Artifact, threads: int, context: int, rounds: int, limit: dict[str, float]) -> list[Row]:
-    """Every size, both engines in turn."""
+class Genai:
+    """As much of a runtime as timing takes, over onnxruntime-genai."""
+
+    def __init__(self, folder: Path, threads: int, length: int) -> None:
+        import onnxruntime_genai as og
+
+        self._model = genai.open_model(folder, threads)
+        parameters = og.GeneratorParams(self._model)
+        parameters.set_search_options(max_length=length, do_sample=False, batch_size=1)
+        self._generator = og.Generator(self._model, parameters)
+
+    def extend(self, tokens: list[int]) -> np.ndarray:
+        """Append tokens, and return the last one's logits."""
+        self._generator.append_tokens(np.array(tokens, np.int32))
+        return self._generator.get_logits()
+
+    def rewind(self, length: int) -> None:
+        """Forget all tokens past `length`."""
+        self._generator.rewind_to(length)
+
+    def close(self) -> None:
+        """Free the model."""
+        self._generator = self._model = None
+
+
+def opened(artifact: Artifact, threads: int, name: str, folder: Path | None) -> dict[str, Any]:
+    """The engines that take turns."""
+    native = NativeRuntime(artifact, threads=threads, kernels=name)
+    engines: dict[str, Any] = {"native": native, "llama_cpp": LlamaCppRuntime(artifact, threads=threads)}
+    if folder:
+        engines["genai"] = Genai(folder, threads, native.info.context_length)
+    return engines
+
+
+def compare(
+    artifact: Artifact, engines: dict[str, Any], busy: int, context: int, rounds: int, limit: dict[str, float]
+) -> list[Row]:
+    """Every size, the engines in turn."""
     tensors = read_gguf_header(artifact.path).tensors
     matrices = [t for name, t in tensors.items() if len(t.shape) == 2 and name != "token_embd.weight"]
     weights, nbytes = sum(t.shape[0] * t.shape[1] for t in matrices), sum(t.nbytes for t in matrices)
-    native, llama = NativeRuntime(artifact, threads=threads), LlamaCppRuntime(artifact, threads=threads)
-    engines: tuple[Runtime, ...] = (native, llama)
-    context = min(context, native.info.context_length - max(SIZES))
-    tokens = np.random.default_rng(0).integers(0, native.info.vocab_size, context + max(SIZES)).tolist()
-    times: dict[tuple[int, int], tuple[list[float], ...]] = defaultdict(lambda: ([], []))
+    info = engines["native"].info
+    context = min(context, info.context_length - max(SIZES))
+    tokens = np.random.default_rng(0).integers(0, info.vocab_size, context + max(SIZES)).tolist()
+    times: dict[tuple[int, int, str], list[float]] = defaultdict(list)
     for number in range(PROMPT_ROUNDS + 1):  # the first warms up, and leaves the context behind
-        for index, runtime in enumerate(engines):
-            runtime.rewind(0)
-            took = timed(runtime, tokens[:context])
+        for name, engine in engines.items():
+            engine.rewind(0)
+            took = timed(engine, tokens[:context])
             if number:
-                times[0, context][index].append(took)
+                times[0, context, name].append(took)
     for number in range(rounds + 1):
         for size in SIZES:
-            for index, runtime in enumerate(engines):
-                took = timed(runtime, tokens[context : context + size])
-                runtime.rewind(context)
+            for name, engine in engines.items():
+                took = timed(engine, tokens[context : context + size])
+                engine.rewind(context)
                 if number:
-                    times[context, size][index].append(took)
-    for runtime in engines:
-        runtime.close()
+                    times[context, size, name].append(took)
     rows = []
-    for (before, size), (ours, theirs) in sorted(times.items(), key=lambda item: item[0][1]):
-        seconds, gb, gmac = median(ours), nbytes / 1e9, size * weights / 1e9
-        gb_per_s, gmac_per_s = gb / seconds, gmac / seconds
+    for before, size in sorted({key[:2] for key in times}, key=lambda key: key[1]):
+        ms = {name: median(times[before, size, name]) * 1e3 for name in engines}
+        seconds, theirs = ms["native"] / 1e3, ms.get("genai")
+        gb_per_s, gmac_per_s = nbytes / 1e9 / seconds, size * weights / 1e9 / seconds
         rows.append(
             Row(
-                threads, size, before, seconds * 1e3, median(theirs) * 1e3, median(theirs) / seconds, gb_per_s,
-                gmac_per_s, gb_per_s / limit["gb_per_s"], gmac_per_s / limit["gmac_per_s"],
+                busy, info.threads, size, before, ms["native"], ms["llama_cpp"], ms["llama_cpp"] / ms["native"],
+                theirs, theirs and theirs / ms["native"], gb_per_s, gmac_per_s,
+                gb_per_s / limit["gb_per_s"], gmac_per_s / limit["gmac_per_s"],
             )
         )  # fmt: skip
     return rows
 
 
-def timed(runtime: Runtime, tokens: list[int]) -> float:
+@contextlib.contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """Processes that compute for as long as the block lasts."""
+    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def idle_share(runtime: Runtime) -> float:
+    """Of one core, what the whole process uses soon after a call; this thread sleeps."""
+    runtime.rewind(0)
+    runtime.extend([0] * 8)
+    time.sleep(IDLE_S[0])
+    start = time.process_time()
+    time.sleep(IDLE_S[1])
+    return (time.process_time() - start) / IDLE_S[1]
+
+
+def timed(runtime: Any, tokens: list[int]) -> float:
     start = time.perf_counter()
     runtime.extend(tokens)
     return time.perf_counter() - start
@@ -144,7 +235,7 @@ def bandwidth(threads: int) -> float:
     return best(threads, read, parts, sum(part.nbytes for part in parts) / 1e9)
 
 
-def multiplications(threads: int) -> float:
+def multiplications(threads: int, name: str) -> float:
     """GMAC/s of 16 tokens times a matrix of 4 bits that stays in the cache."""
     rows, columns, tokens, repeat = 128, 2048, 16, 400
     product = load_library().phi_product
@@ -153,7 +244,7 @@ def multiplications(threads: int) -> float:
     panels[:] = 0
 
     def multiply(y: np.ndarray) -> None:
-        product(b"", panels.ctypes.data, 4, rows, columns, x.ctypes.data, tokens, y.ctypes.data, repeat)
+        product(name.encode(), panels.ctypes.data, 4, rows, columns, x.ctypes.data, tokens, y.ctypes.data, repeat)
 
     outputs = [np.empty((tokens, rows), np.float32) for _ in range(threads)]
     return best(threads, multiply, outputs, threads * repeat * tokens * rows * columns / 1e9)
@@ -171,20 +262,24 @@ def best(threads: int, work, parts: list[np.ndarray], amount: float) -> float:
     return max(rates)
 
 
-def markdown(rows: list[Row], limits: dict[int, dict[str, float]], command: str) -> str:
-    header = ["threads", "new tokens", "after", "native ms", "llama.cpp ms", "ratio", "GB/s", "of limit", "GMAC/s",
-              "of limit"]  # fmt: skip
+def markdown(rows: list[Row], limits: dict[int, dict[str, float]], idle: dict[int, float], command: str) -> str:
+    header = ["busy beside", "threads", "new tokens", "after", "native ms", "llama.cpp ms", "ratio", "genai ms",
+              "ratio", "GB/s", "of limit", "GMAC/s", "of limit"]  # fmt: skip
     lines = [f"| {' | '.join(header)} |", f"|{' ---: |' * len(header)}"]
     lines += [
-        f"| {r.threads} | {r.tokens} | {r.context} | {r.native_ms:.2f} | {r.llama_cpp_ms:.2f} | **{r.ratio:.2f}** | "
-        f"{r.gb_per_s:.1f} | {r.bandwidth_share:.0%} | {r.gmac_per_s:.0f} | {r.compute_share:.0%} |"
+        f"| {r.busy} | {r.threads} | {r.tokens} | {r.context} | {r.native_ms:.2f} | "
+        f"{r.llama_cpp_ms:.2f} | **{r.ratio:.2f}** | "
+        + (f"{r.genai_ms:.2f} | **{r.genai_ratio:.2f}** | " if r.genai_ms and r.genai_ratio else "| | ")
+        + f"{r.gb_per_s:.1f} | {r.bandwidth_share:.0%} | {r.gmac_per_s:.0f} | {r.compute_share:.0%} |"
         for r in rows
     ]
     said = "; ".join(
         f"{threads} thread{'s' * (threads > 1)}: {limit['gb_per_s']:.1f} GB/s, {limit['gmac_per_s']:.0f} GMAC/s"
         for threads, limit in limits.items()
     )
-    return "\n".join([*lines, "", f"`{command}`. Limits measured in the same run, {said}.", ""])
+    after = "; ".join(f"{share:.1%} on {threads}" for threads, share in idle.items())
+    end = f"From {IDLE_S[0] * 1e3:.0f} ms after the last call on, share of a core that is used: {after}."
+    return "\n".join([*lines, "", f"`{command}`. Limits measured in the same run, {said}. {end}", ""])
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ constexpr int kWide = 128;          // columns of the MLP, and of the head, in a
 constexpr int kNarrow = 32;         // columns of the width in an item
 constexpr int kMaxThreads = 64;
 constexpr int kPairsAtOnce = 32;    // of a panel, when several tiles of tokens pass over it: it stays in the cache
+constexpr int kPagePadding = 8192 + 128;  // bytes
 
 bool in_bounds(const PhiGeometry &g) {
   auto within = [](int32_t value, int32_t limit) { return value >= 1 && value <= limit; };
@@ -389,7 +390,8 @@ int32_t phi_plan(const PhiGeometry *geometry, PhiPlan *plan) {
   plan->last_norm_weight = place(width * 4);
   plan->last_norm_bias = place(width * 4);
   plan->total = at;
-  plan->page_bytes = uint64_t(g.layers) * width * PHI_PAGE * 2 * sizeof(uint16_t);
+  // No multiple of 4096, or a head's parts of all pages would compete for the same lines of the processor's cache.
+  plan->page_bytes = uint64_t(g.layers) * width * PHI_PAGE * 2 * sizeof(uint16_t) + kPagePadding;
   return PHI_OK;
 }
 

@@ -15,6 +15,9 @@
 // Families that this compiler can build; which of them this processor runs is asked when the engine is opened.
 #if defined(__x86_64__) && defined(__GNUC__)
 #define EDGE_PHI_X86
+#if defined(__clang__) || __GNUC__ > 10  // whose assemblers know it
+#define EDGE_PHI_AVX_VNNI
+#endif
 #elif defined(__aarch64__) && defined(__GNUC__)
 #define EDGE_PHI_ARM
 #endif
@@ -105,7 +108,7 @@ struct Kernels {
   void (*attend)(const Attention &);
 };
 
-extern const Kernels kAvx512, kAvx2, kNeon, kPortable;
+extern const Kernels kAvx512, kAvxVnni, kAvx2, kNeonI8mm, kNeon, kPortable;
 
 // The index-th table that this library was built with and this processor runs, the fastest first; null past the last.
 const Kernels *usable_kernels(int index);

@@ -33,6 +33,7 @@ inline __m512 sum_from(__m512i c, const Registers &weights, const ActivationBloc
 
 struct Bits4 {
   static constexpr int bits = 4, group = 16;
+  static constexpr bool paired = false;
   using Weights = Registers;
   static inline Registers unpack(const uint8_t *lines) {
     const __m512i low = _mm512_set1_epi8(15);
@@ -51,6 +52,7 @@ struct Bits4 {
 
 struct Bits8 {
   static constexpr int bits = 8, group = 16;
+  static constexpr bool paired = false;
   using Weights = Registers;
   static inline Registers unpack(const uint8_t *lines) {
     Registers w;

@@ -41,6 +41,7 @@ struct Registers {
 
 struct Bits4 : Registers {
   static constexpr int bits = 4, group = 4;
+  static constexpr bool paired = false;
   using Weights = Registers;
   static inline Registers unpack(const uint8_t *lines) {
     Registers w;
@@ -55,6 +56,7 @@ struct Bits4 : Registers {
 
 struct Bits8 : Registers {
   static constexpr int bits = 8, group = 4;
+  static constexpr bool paired = false;
   using Weights = Registers;
   static inline Registers unpack(const uint8_t *lines) {
     Registers w;

@@ -21,6 +21,7 @@ struct Row {
 
 struct Bits4 : Row {
   static constexpr int bits = 4, group = 4;
+  static constexpr bool paired = false;
   using Weights = Row;
   static Row unpack(const uint8_t *lines) {
     Row row;
@@ -34,6 +35,7 @@ struct Bits4 : Row {
 
 struct Bits8 : Row {
   static constexpr int bits = 8, group = 4;
+  static constexpr bool paired = false;
   using Weights = Row;
   static Row unpack(const uint8_t *lines) {
     Row row;
@@ -52,9 +54,13 @@ const Kernels kPortable = {"portable", usable, product<Bits4>, product<Bits8>, n
 const Kernels *usable_kernels(int index) {
   static const Kernels *const all[] = {
 #if defined(EDGE_PHI_X86)
-      &kAvx512, &kAvx2,
+      &kAvx512,
+#if defined(EDGE_PHI_AVX_VNNI)
+      &kAvxVnni,
+#endif
+      &kAvx2,
 #elif defined(EDGE_PHI_ARM)
-      &kNeon,
+      &kNeonI8mm, &kNeon,
 #endif
       &kPortable};
   for (const Kernels *kernels : all)

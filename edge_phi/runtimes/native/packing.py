@@ -29,7 +29,8 @@ BLOCK = 32  # weights that share a scale
 PANEL_ROWS = 16
 PAIR_BYTES = {4: 576, 8: 1088}  # of a panel, for two blocks of its columns; by bits
 
-TYPES = {"F32", "F16", "Q4_0", "Q8_0", "Q6_K"}  # that `decode` knows
+# What `split` knows: the type of the codes, and how many columns share a scale; 0: all of them.
+TYPES = {"F32": ("<f4", 0), "F16": ("<f2", 0), "Q4_0": ("i1", 32), "Q8_0": ("i1", 32), "Q6_K": ("i1", 16)}
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -55,7 +56,7 @@ def pack(kind: str, rows: Bytes, panels: Bytes, bits: int) -> None:
         high = even >> _FOUR & _NIBBLES | odd & ~_NIBBLES
         words = np.concatenate([low, high], -1)
     else:
-        scales, codes = _rounded(decode(kind, rows)) if kind not in ("Q4_0", "Q8_0") else _blocks(kind, rows)
+        scales, codes = _rounded(*split(kind, rows)) if kind not in ("Q4_0", "Q8_0") else _blocks(kind, rows)
         words = (_whole(codes) if kind == "Q4_0" else codes).view(np.uint32)
     shape = (len(panels), PANEL_ROWS, -1, 2)  # panel, row, pair, block
     panels[..., :64].view(np.uint16).reshape(len(panels), -1, 2, PANEL_ROWS)[...] = np.moveaxis(
@@ -67,18 +68,17 @@ def pack(kind: str, rows: Bytes, panels: Bytes, bits: int) -> None:
 
 
 @np.errstate(all="ignore")
-def decode(kind: str, rows: Bytes) -> npt.NDArray[np.float32]:
-    """Rows of F32, F16, Q4_0, Q8_0 or Q6_K, as they are in a file, as floats: [rows, columns]."""
-    values: npt.NDArray[np.float32]
+def split(kind: str, rows: Bytes) -> tuple[npt.NDArray[np.float32], Any]:
+    """Rows as scales [rows, blocks] and codes [rows, blocks, columns of a block], whose products are the weights.
+
+    Codes are int8 for Q4_0, Q8_0 and Q6_K; of F32 and F16 they are the weights, in one block of scale 1.
+    """
     if kind in ("F32", "F16"):
-        values = rows.view("<f4" if kind == "F32" else "<f2").astype(np.float32)
-    elif kind == "Q6_K":
-        values = _decode_q6_k(rows)
-    else:
-        scales, codes = _blocks(kind, rows)
-        whole = (_whole(codes) if kind == "Q4_0" else codes).astype(np.float32)
-        values = (scales.view(np.float16)[..., None] * whole).reshape(len(rows), -1)
-    return values
+        return np.ones((len(rows), 1), np.float32), rows[:, None].view("<f4" if kind == "F32" else "<f2")
+    if kind == "Q6_K":
+        return _split_q6_k(rows)
+    scales, codes = _blocks(kind, rows)
+    return scales.view(np.float16).astype(np.float32), _whole(codes) if kind == "Q4_0" else codes
 
 
 def _blocks(kind: str, rows: Bytes) -> tuple[npt.NDArray[np.uint16], Any]:
@@ -96,15 +96,15 @@ def _whole(nibbles: Any) -> Any:
 
 
 @np.errstate(all="ignore")
-def _rounded(values: npt.NDArray[np.float32]) -> tuple[npt.NDArray[np.uint16], Any]:
-    """Floats to int8 in blocks of 32, as Q8_0 has them; 0 for what is not a number."""
-    blocks = values.reshape(len(values), -1, BLOCK)
-    scales = (np.abs(blocks).max(-1) / np.float32(127)).astype(np.float16)
-    codes = np.rint(blocks / scales[..., None].astype(np.float32))
-    return scales.view(np.uint16), np.clip(np.nan_to_num(codes, posinf=127, neginf=-127), -127, 127).astype(np.int8)
+def _rounded(scales: npt.NDArray[np.float32], codes: Any) -> tuple[npt.NDArray[np.uint16], Any]:
+    """Any weights as Q8_0 has them; 0 for what is not a number."""
+    blocks = (scales[..., None] * codes).reshape(len(scales), -1, BLOCK)
+    rounded = (np.abs(blocks).max(-1) / np.float32(127)).astype(np.float16)
+    codes = np.rint(blocks / rounded[..., None].astype(np.float32))
+    return rounded.view(np.uint16), np.clip(np.nan_to_num(codes, posinf=127, neginf=-127), -127, 127).astype(np.int8)
 
 
-def _decode_q6_k(rows: Bytes) -> Any:
+def _split_q6_k(rows: Bytes) -> tuple[npt.NDArray[np.float32], Any]:
     """256 weights: 128 bytes of low nibbles, 64 bytes of upper pairs of bits, 16 int8 scales, a float16 scale.
 
     Each half of 128 weights is four runs of 32; two runs share bytes of nibbles, all four those of upper bits.
@@ -115,6 +115,4 @@ def _decode_q6_k(rows: Bytes) -> Any:
     pairs = blocks[..., 128:192].reshape(*blocks.shape[:2], 2, 1, 32) >> np.array([0, 2, 4, 6], np.uint8)[:, None]
     codes = (low | (pairs & 3) << 4).view(np.int8) - np.int8(32)
     scales = blocks[..., 192:208].view(np.int8) * np.ascontiguousarray(blocks[..., 208:]).view("<f2").astype(np.float32)
-    return (scales.reshape(*blocks.shape[:2], 2, 4, 2, 1) * codes.reshape(*codes.shape[:-1], 2, 16)).reshape(
-        len(rows), -1
-    )
+    return scales.reshape(len(rows), -1), codes.reshape(len(rows), -1, 16)

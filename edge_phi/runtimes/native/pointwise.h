@@ -68,27 +68,32 @@ void to_half(const float *x, int count, uint16_t *out) {
   for (int i = 0; i < count; i += kLanes) store_half(out + i, load(x + i));
 }
 
-// Sums over positions for `width` runs of sixteen dimensions of the values.
+// Sums over positions for `width` runs of sixteen dimensions of the values. They stay in registers as long as every loop
+// over them is unrolled, and nothing of the caller's is kept there.
 template <int queries, int width>
-inline void weigh_values(const Attention &a, int first, int run, int count, const float *inverse) {
-  Lanes out[queries][width];
-  for (int i = 0; i < queries; i++)
-    for (int j = 0; j < width; j++) out[i][j] = splat(0);
+#if defined(__GNUC__)
+__attribute__((noinline))
+#endif
+void weigh_values(const Attention &a, int first, int run, int count, const float *inverse) {
+  Lanes out[queries * width];
+#pragma GCC unroll 16
+  for (int i = 0; i < queries * width; i++) out[i] = splat(0);
   for (int start = 0; start < count; start += PHI_PAGE) {
     const uint16_t *values = a.value(start) + run * kLanes;
-    const int end = start + PHI_PAGE < count ? start + PHI_PAGE : count;
-    for (int position = start; position < end; position++, values += a.dimension) {
+    const float *scores = a.scores + start;
+    for (int left = count - start < PHI_PAGE ? count - start : PHI_PAGE; left; left--, values += a.dimension, scores++) {
       Lanes v[width];
+#pragma GCC unroll 4
       for (int j = 0; j < width; j++) v[j] = load_half(values + j * kLanes);
-      for (int i = 0; i < queries; i++) {
-        Lanes weight = splat(a.scores[size_t(i) * a.score_stride + position]);
-        for (int j = 0; j < width; j++) out[i][j] = fma(v[j], weight, out[i][j]);
-      }
+#pragma GCC unroll 16
+      for (int i = 0; i < queries * width; i++)
+        out[i] = fma(v[i % width], splat(scores[size_t(i / width) * a.score_stride]), out[i]);
     }
   }
-  for (int i = 0; i < queries; i++)
-    for (int j = 0; j < width; j++)
-      store(a.out + size_t(first + i) * a.out_stride + (run + j) * kLanes, out[i][j] * splat(inverse[i]));
+#pragma GCC unroll 16
+  for (int i = 0; i < queries * width; i++)
+    store(a.out + size_t(first + i / width) * a.out_stride + (run + i % width) * kLanes,
+          out[i] * splat(inverse[i / width]));
 }
 
 // Attention of `queries` queries from the `first` on. Scores take sixteen positions at once, one in each lane; what
@@ -102,14 +107,17 @@ void attend_group(const Attention &a, int first) {
   for (int start = 0; start < count; start += kLanes) {
     const uint16_t *keys = a.keys(start);
     Lanes even[queries], odd[queries];
+#pragma GCC unroll 8
     for (int i = 0; i < queries; i++) even[i] = odd[i] = splat(0);
     for (int d = 0; d < a.dimension; d += 2, keys += 2 * kLanes) {
       Lanes k0 = load_half(keys), k1 = load_half(keys + kLanes);
+#pragma GCC unroll 8
       for (int i = 0; i < queries; i++) {
         even[i] = fma(k0, splat(q[i * a.q_stride + d]), even[i]);
         odd[i] = fma(k1, splat(q[i * a.q_stride + d + 1]), odd[i]);
       }
     }
+#pragma GCC unroll 8
     for (int i = 0; i < queries; i++) {
       Lanes score = up_to(start, position + i, even[i] + odd[i], splat(-1e30f));
       top[i] = larger(top[i], score);

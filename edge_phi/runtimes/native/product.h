@@ -7,6 +7,7 @@
 //   unpack(lines)             from the rows' bytes in the lines of a block (packing.py draws them)
 //   sum(weights, x)           the rows' integer sums for one token's block, as floats
 //   group                     tokens whose float sums the registers hold beside the weights
+//   paired                    if so, sum(weights, x, y, next) does two tokens at once; next is set to the second's
 #pragma once
 
 #include "lanes.h"
@@ -20,7 +21,7 @@ template <class Format, int tokens>
 void product_pass(const uint8_t *panel, int row, int pairs, const ActivationBlock *x, size_t stride, float *y,
                   size_t y_stride, bool add, bool cold) {
   constexpr size_t pair_bytes = Format::bits == 4 ? kPair4 : kPair8, block_bytes = pair_bytes / 2 - 32;
-  one::Register sum[tokens];  // in registers, once every loop over it is unrolled
+  one::Register next = one::splat(0), sum[tokens];  // in registers, once every loop over it is unrolled
 #pragma GCC unroll 16
   for (int m = 0; m < tokens; m++) sum[m] = add ? one::load(y + m * y_stride) : one::splat(0);
   for (int pair = 0; pair < pairs; pair++, panel += pair_bytes) {
@@ -35,7 +36,12 @@ void product_pass(const uint8_t *panel, int row, int pairs, const ActivationBloc
       const one::Register scale = one::load_half(scales);
 #pragma GCC unroll 16
       for (int m = 0; m < tokens; m++) {
-        sum[m] = one::fma(Format::sum(weights, x[m]), scale * one::splat(x[m].scale), sum[m]);
+        one::Register whole = next;
+        if constexpr (!Format::paired)
+          whole = Format::sum(weights, x[m]);
+        else if (m % 2 == 0)
+          whole = Format::sum(weights, x[m], x[m + 1 < tokens ? m + 1 : m], next);
+        sum[m] = one::fma(whole, scale * one::splat(x[m].scale), sum[m]);
 #if EDGE_PHI_LANES == 256
         asm volatile("");  // one token after the other: together they need more registers than there are
 #endif

@@ -28,7 +28,7 @@ from ...cores import usable_cores
 from ...errors import EdgePhiError, InvalidFile
 from ...gguf_header import GgufHeader
 from . import library
-from .packing import BLOCK, FORMAT, PAIR_BYTES, PANEL_ROWS, TYPES, Bytes, decode, pack
+from .packing import BLOCK, FORMAT, PAIR_BYTES, PANEL_ROWS, TYPES, Bytes, pack, split
 
 _MAX_CONTEXT = 8192  # tokens; phi-2's geometry then takes 2.7 GB of cache
 _CACHED_FROM_BYTES = 64 * 2**20  # smaller models are packed faster than a file is opened and written
@@ -46,12 +46,12 @@ class Weights:
     geometry: library.Geometry
     plan: library.Plan
     packed: Bytes  # what the plan lays out
-    embedding: Bytes  # the rows as they are in the file, [words, bytes]
-    embedding_type: str
+    scales: npt.NDArray[np.float32]  # of the embedding, as `split` gives them
+    codes: npt.NDArray[Any]
 
     def embed(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """The embeddings of some tokens, [tokens, width]."""
-        return decode(self.embedding_type, self.embedding[tokens])
+        return (self.scales[tokens, :, None] * self.codes[tokens]).reshape(len(tokens), -1)
 
 
 def geometry_of(header: GgufHeader) -> library.Geometry | None:
@@ -71,7 +71,7 @@ def geometry_of(header: GgufHeader) -> library.Geometry | None:
         for name in _LAYER_MATRICES
     }
     ends = {header.tensors[name].type for name in ("token_embd.weight", "output.weight")}
-    if not kinds <= {"Q4_0", "Q8_0"} or not ends <= TYPES:
+    if not kinds <= {"Q4_0", "Q8_0"} or not ends <= set(TYPES):
         return None
     geometry = library.Geometry(
         layers=config.num_hidden_layers,
@@ -95,9 +95,13 @@ def open_weights(header: GgufHeader, geometry: library.Geometry) -> Weights:
         InvalidFile: a tensor is not what the header says.
         EdgePhiError: there is not enough memory.
     """
-    plan, embedding = library.plan_of(geometry), header.tensors["token_embd.weight"]
+    plan = library.plan_of(geometry)
     assert plan is not None  # `geometry_of` has seen to it
-    total = plan.total + embedding.nbytes
+    dtype, block = TYPES[header.tensors["token_embd.weight"].type]
+    block = block or geometry.width
+    scales = (geometry.vocabulary, geometry.width // block)
+    codes_at = plan.total + math.prod(scales) * 4
+    total = codes_at + geometry.vocabulary * geometry.width * np.dtype(dtype).itemsize
     data = None
     if total >= _CACHED_FROM_BYTES:
         path, key = _cache_path(header), _key(header, geometry)
@@ -106,8 +110,13 @@ def open_weights(header: GgufHeader, geometry: library.Geometry) -> Weights:
         data = _packed(header, geometry, plan, total)
         if total >= _CACHED_FROM_BYTES:
             _keep(path, key, data)
-    rows = data[plan.total :].reshape(geometry.vocabulary, -1)
-    return Weights(geometry, plan, data[: plan.total], rows, embedding.type)
+    return Weights(
+        geometry,
+        plan,
+        packed=data[: plan.total],
+        scales=data[plan.total : codes_at].view("<f4").reshape(scales),
+        codes=data[codes_at:].view(dtype).reshape(*scales, block),
+    )
 
 
 def aligned_memory(nbytes: int, what: str) -> Bytes:
@@ -189,7 +198,8 @@ def _jobs(
     put(plan.last_norm_bias, "output_norm.bias")
     memory[plan.head_bias : plan.last_norm_weight] = 0
     put(plan.head_bias, "output.bias")
-    memory[plan.total :] = rows("token_embd.weight").reshape(-1)
+    parts = split(header.tensors["token_embd.weight"].type, rows("token_embd.weight"))
+    memory[plan.total :] = np.concatenate([np.ascontiguousarray(part).view(np.uint8).reshape(-1) for part in parts])
     yield from pieces("output", panels(plan.head, words, width, 8), 8)
 
 
