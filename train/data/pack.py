@@ -20,7 +20,6 @@ from .records import Record, read_records, shards_of
 from .shards import END_OF_TEXT, TOKENIZER_FILE, VALIDATION, ShardWriter, read_tokenizer
 from .steps import Counting, Counts, Say, map_files
 
-_TOKENS_PER_PART = 2**27  # 256 MB
 _TEXTS_AT_ONCE = 1_000
 _HELD_OUT = 3  # of 256 documents, about 1.2 %
 _TOKENIZER_CHARACTERS = 1 << 29  # to train on; more changes a vocabulary of this size hardly, and costs memory
@@ -235,19 +234,11 @@ def _texts(source: Path, grouping: Grouping) -> Iterator[str]:
 
 
 def _joined(encoded: Path, name: str) -> Iterator[npt.NDArray[np.uint16]]:
-    """One array's tokens out of every encoded shard, in parts of about 2**27."""
-    held: list[npt.NDArray[np.uint16]] = []
-    size = 0
+    """One array's tokens out of every encoded shard."""
     for file in sorted(encoded.glob("[0-9]*.npz")):
         with np.load(file, allow_pickle=False) as arrays:
             if name in arrays.files:
-                held.append(arrays[name])
-                size += len(held[-1])
-        if size >= _TOKENS_PER_PART:
-            yield np.concatenate(held)
-            held, size = [], 0
-    if held:
-        yield np.concatenate(held)
+                yield arrays[name]
 
 
 def _batches(texts: Iterable[str], size: int) -> Iterator[list[str]]:

@@ -8,17 +8,18 @@ NAME-00000.npy    uint16 [tokens], documents joined by the end-of-text token; "v
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_phi.errors import InvalidCall, InvalidFile
+from edge_phi.errors import EdgePhiError, InvalidCall, InvalidFile
 
 END_OF_TEXT = "<|endoftext|>"
 VALIDATION = "validation"
@@ -26,6 +27,7 @@ INDEX_FILE = "index.json"
 MANIFEST_FILE = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
 _FORMAT = 1
+_TOKENS_PER_PART = 2**27  # 256 MB
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,8 @@ class ShardWriter:
         self._tokenizer = tokenizer
         self._arrays: dict[str, list[dict[str, Any]]] = {}
 
-    def write(self, name: str, parts: Iterable[npt.NDArray[np.uint16]]) -> int:
-        """Write one array's parts and return how many tokens they hold; empty parts are left out.
+    def write(self, name: str, pieces: Iterable[npt.NDArray[np.uint16]]) -> int:
+        """Write one array and return how many tokens it holds; each part ends with a piece, from about 2**27 tokens on.
 
         Raises:
             InvalidCall: `name` cannot be a file's name.
@@ -72,11 +74,10 @@ class ShardWriter:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,99}", name):
             raise InvalidCall(f"array {name!r}: a name has letters, digits, '_', '.' and '-'")
         entries = self._arrays.setdefault(name, [])
-        for tokens in parts:
-            if len(tokens):
-                file = f"{name}-{len(entries):05}.npy"
-                np.save(self._folder / file, tokens.astype(np.uint16, copy=False), allow_pickle=False)
-                entries.append({"file": file, "tokens": len(tokens), "largest": int(tokens.max())})
+        remaining = filter(len, pieces)
+        while (first := next(remaining, None)) is not None:
+            file = f"{name}-{len(entries):05}.npy"
+            entries.append({"file": file, **_write_part(self._folder / file, first, remaining)})
         return sum(entry["tokens"] for entry in entries)
 
     def finish(self, manifest: dict[str, Any]) -> None:
@@ -155,6 +156,29 @@ def read_tokenizer(path: Path) -> Any:
     if tokenizer.token_to_id(END_OF_TEXT) is None:
         raise InvalidFile(f"{path}: has no {END_OF_TEXT}: pack the text with a tokenizer that has")
     return tokenizer
+
+
+def _write_part(path: Path, first: npt.NDArray[np.uint16], more: Iterator[npt.NDArray[np.uint16]]) -> dict[str, Any]:
+    """Write pieces to a .npy file as they come, so that memory holds one of them: what the index says of the part."""
+    tokens, largest = 0, 0
+    with path.open("wb") as file:
+        _write_header(file, 0)
+        start = file.tell()
+        for piece in itertools.chain([first], more):
+            file.write(np.ascontiguousarray(piece, dtype="<u2").data)
+            tokens, largest = tokens + len(piece), max(largest, int(piece.max()))
+            if tokens >= _TOKENS_PER_PART:
+                break
+        file.seek(0)
+        _write_header(file, tokens)
+        if file.tell() != start:
+            raise EdgePhiError(f"{path}: this numpy's .npy headers grow with the array: install numpy 1.23 or later")
+    return {"tokens": tokens, "largest": largest}
+
+
+def _write_header(file: BinaryIO, tokens: int) -> None:
+    header = {"descr": "<u2", "fortran_order": False, "shape": (tokens,)}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 def _read_part(folder: Path, entry: dict[str, Any], vocab_size: int) -> npt.NDArray[np.uint16]:

@@ -43,6 +43,23 @@ def test_what_was_written_is_read(folder: Path, tokenizer: Tokenizer) -> None:
     assert shards.manifest == {"documents": {"sha256": "of a test"}}
 
 
+def test_a_large_array_is_cut_into_parts_that_numpy_would_write(
+    tmp_path: Path, tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge_phi.train.data.shards._TOKENS_PER_PART", 5)
+    pieces = [np.arange(start, stop, dtype=np.uint16) for start, stop in [(0, 3), (3, 3), (3, 7), (7, 9)]]
+    writer = ShardWriter(tmp_path, tokenizer)
+    assert writer.write("code", iter(pieces)) == 9
+    writer.write("validation", pieces[:1])
+    writer.finish({})
+    assert [part.tolist() for part in read_shards(tmp_path).arrays["code"].parts] == [[*range(7)], [7, 8]]
+    np.save(tmp_path / "expected.npy", np.arange(7, dtype=np.uint16))
+    assert (tmp_path / "code-00000.npy").read_bytes() == (tmp_path / "expected.npy").read_bytes()
+    with pytest.raises(InvalidFile, match="beyond"):
+        _edit_index(tmp_path, lambda index: index["arrays"]["code"][0].update(largest=300))
+        read_shards(tmp_path)
+
+
 def _edit_index(folder: Path, change: object) -> None:
     index = json.loads((folder / "index.json").read_text())
     change(index)  # type: ignore[operator]

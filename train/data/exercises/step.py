@@ -45,6 +45,7 @@ COLUMNS: dict[str, pa.DataType] = {
 }
 _KEYS = {"tree": pa.int64(), "shape": pa.int64()}
 _DRAWS = ".draws"
+_BATCHES = 2  # in a part: seconds of work, so that workers end at the same time
 _BEYOND = "beyond the number asked for"
 _FEWEST_NEW = 0.01  # of what was drawn last: with less, the grammar is at its end
 
@@ -75,15 +76,14 @@ def write_exercises(
     if min(count, per_shape, shard) < 1:
         raise InvalidCall("the numbers of exercises, of those of one shape and of those in a shard start at 1")
     check_place(out, NAME)
-    batches = min(16, 1 + count // 8192)  # in a part: some dozens of parts, so that workers end at the same time
-    of = {"seed": seed, "batches": batches, "grammar": _grammar(), "python": platform.python_version_tuple()[:2]}
+    of = {"seed": seed, "batches": _BATCHES, "grammar": _grammar(), "python": platform.python_version_tuple()[:2]}
     parts, new = 0, count
     kept = np.zeros(0, dtype=bool)
-    while kept.sum() < count and new > _FEWEST_NEW * parts * batches * BATCH / 4:
+    while kept.sum() < count and new > _FEWEST_NEW * parts * _BATCHES * BATCH / 4:
         before = int(kept.sum())
-        parts += 1 + int(1.25 * (count - before)) // (batches * BATCH)
+        parts += 1 + int(1.25 * (count - before)) // (_BATCHES * BATCH)
         files = [_write_json(out / _DRAWS / INPUTS_FOLDER / f"{part:05}.json", {"part": part}) for part in range(parts)]
-        map_files(f"{NAME}: draw", of, files, out / _DRAWS, _Draw(seed, batches), workers=workers, say=say)
+        map_files(f"{NAME}: draw", of, files, out / _DRAWS, _Draw(seed), workers=workers, say=say)
         draws = [out / _DRAWS / f"{part:05}.parquet" for part in range(parts)]
         trees, shapes, ends = _keys(draws)
         kept, reasons = choose(trees, shapes, per_shape)
@@ -128,14 +128,13 @@ def choose(trees: Keys, shapes: Keys, per_shape: int) -> tuple[npt.NDArray[np.bo
 @dataclass(frozen=True)
 class _Draw:
     seed: int
-    batches: int
 
     def __call__(self, plan: Path, target: Path) -> Counts:
         part = int(_read_json(plan)["part"])
         counting = Counting()
 
         def drawn() -> Iterator[Record]:
-            for number in range(part * self.batches, (part + 1) * self.batches):
+            for number in range(part * _BATCHES, (part + 1) * _BATCHES):
                 verified, dropped = draw_batch(self.seed, number)
                 counting.dropped.update(dropped)
                 counted = tokens.count([each.exercise.text for each in verified])
@@ -148,7 +147,7 @@ class _Draw:
 
         write_records(target, drawn(), {**COLUMNS, **_KEYS}, seen=counting.leave)
         held = counting.counts
-        return Counts(self.batches * BATCH, 0, held.records_out, held.tokens_out, held.dropped, held.sources)
+        return Counts(_BATCHES * BATCH, 0, held.records_out, held.tokens_out, held.dropped, held.sources)
 
 
 @dataclass(frozen=True)
