@@ -2,8 +2,10 @@
 
 - Training joins documents by the end-of-text token, so a prompt that begins where the file begins starts with it, and
   one whose left edge lies inside the file does not.
-- The left edge moves in steps of about a third of the context and to the start of a line, so that from one key to the
-  next the prompt keeps its beginning, and with it the cache.
+- The left edge moves in steps of about a third of the context, to where a definition begins or at least a line, so that
+  from one key to the next the prompt keeps its beginning, and with it the cache.
+- What is cut off may be needed: imports and headers of definitions whose names occur further down come first. They
+  are looked for in steps, too, for each change of them costs the whole cache.
 - The last word or the white space at the cursor is not read but repeated by the model: see healing.py.
 """
 
@@ -17,6 +19,7 @@ from functools import lru_cache
 from ..errors import InvalidCall
 from ..tokenizer import Tokenizer
 from .healing import Healing, Vocabulary, heal, split_typed
+from .outline import needed
 
 # A tokenizer never joins a sign with white space after it, so text may be encoded in pieces cut there.
 _PIECE = re.compile(r"\s*\S+(?:[^\S\n]+\S+)*|\s+")
@@ -26,6 +29,11 @@ _MAX_CHARACTERS_PER_TOKEN = 8  # more of the text than this a prompt does not lo
 _MAX_TOKENS_PER_CHARACTER = 4  # bytes of a character in UTF-8
 _MIN_BUDGET = 16
 _HEALING_TOKENS = 16  # more than most words take
+_CUT_OFF_SHARE = 8  # one in so many tokens at most is taken from before the left edge
+_LOOK_STEP = 256  # characters typed until it is looked again at what is needed
+_REACH = 20_000  # characters at a file's start, and before the left edge, that are searched for what is needed
+_DEFINITION = re.compile(r"^(?:@|(?:async[ \t]+)?def[ \t]|class[ \t])", re.MULTILINE)
+_METHOD = re.compile(r"^[ \t]+(?:@|(?:async[ \t]+)?def[ \t])", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,7 @@ class Prompt:
 
     tokens: tuple[int, ...]
     healing: Healing
+    cut_off: int = 0  # how many of the tokens, after an end of text, are taken from before the left edge
 
 
 class PromptBuilder:
@@ -43,6 +52,7 @@ class PromptBuilder:
         self._tokenizer = tokenizer
         self._vocabulary = Vocabulary(tokenizer)
         self._context_length = context_length
+        self._needed = lru_cache(maxsize=8)(needed)
         self._encode_piece = lru_cache(maxsize=4096)(lambda piece: tuple(tokenizer.encode(piece)))
 
     def build(self, before: str, max_tokens: int) -> Prompt:
@@ -65,15 +75,30 @@ class PromptBuilder:
         budget -= 1 + max(_HEALING_TOKENS, healed)
         if budget < _MIN_BUDGET:
             raise InvalidCall(f"a context of {self._context_length} tokens is too short to complete in")
-        return Prompt((*self._window(text, budget), *head), healing)
+        above, window = self._window(text, budget)
+        return Prompt((*above, *window, *head), healing, max(0, len(above) - 1))
 
-    def _window(self, text: str, budget: int) -> list[int]:
-        """Tokens of the end of `text`, at most `budget` and an end of text."""
+    def _window(self, text: str, budget: int) -> tuple[list[int], list[int]]:
+        """Tokens of the end of `text`, and what stands before them; at most `budget` and an end of text."""
+        share = budget // _CUT_OFF_SHARE
         for edge in _left_edges(text, budget):
             tokens = self._encode(text[edge:])
-            if len(tokens) <= budget:
-                return tokens if edge else [self._tokenizer.end_of_text, *tokens]
+            if not edge and len(tokens) <= budget:
+                return [self._tokenizer.end_of_text], tokens
+            if edge and len(tokens) <= budget - share:
+                return self._cut_off(text, edge, share), tokens
         raise AssertionError("the last left edge leaves less text than any budget")
+
+    def _cut_off(self, text: str, edge: int, most: int) -> list[int]:
+        """An end of text and what is needed of the text before `edge`, at most `most` tokens; or nothing."""
+        near = text[edge : edge + (len(text) - edge) // _LOOK_STEP * _LOOK_STEP]
+        far = max(edge - _REACH, min(edge, _REACH))
+        tokens: list[int] = []
+        for statement in self._needed(text[: min(edge, _REACH)] + "\n" + text[far:edge], near):
+            more = self._encode(statement)
+            if len(tokens) + len(more) <= most:
+                tokens += more
+        return [self._tokenizer.end_of_text, *tokens] if tokens else []
 
     def _encode(self, text: str) -> list[int]:
         return [token for piece in _PIECE.findall(text) for token in self._encode_piece(piece)]
@@ -84,11 +109,24 @@ def _left_edges(text: str, budget: int) -> Iterator[int]:
     longest = budget * _MAX_CHARACTERS_PER_TOKEN
     if len(text) <= longest:
         yield 0
-    # Edges depend on the text before them alone, so text added at the end moves none of them.
-    for step, least in ((budget, budget // 2), (budget // (2 * _MAX_TOKENS_PER_CHARACTER), 1)):
+    # Edges depend on the text before them and a little after, which is there: text added at the end moves none of them.
+    for step, reach, least in (
+        (budget, budget // 2, budget // 2),
+        (budget // (2 * _MAX_TOKENS_PER_CHARACTER), 0, 1),
+    ):
         first = max(1, -(-(len(text) - longest) // step))
         for position in range(first * step, len(text), step):
+            if len(text) - position < reach + least:
+                break
             newline = text.find("\n", position - 1, position + step - 1)
-            edge = newline + 1 if newline >= 0 else position
+            edge = _definition(text, position, reach) or (newline + 1 if newline >= 0 else position)
             if len(text) - edge >= least:
                 yield edge
+
+
+def _definition(text: str, position: int, reach: int) -> int | None:
+    """Where the first definition begins at or after `position`, one at the top level before a method."""
+    for pattern in (_DEFINITION, _METHOD):
+        if reach and (match := pattern.search(text, position, position + reach)):
+            return match.start()
+    return None

@@ -198,6 +198,9 @@ def test_any_order_writes_what_a_cold_engine_writes(
     run_state_machine_as_test(
         machine(open_, tokenizer, cold, tie),
         settings=settings(
-            max_examples=EXAMPLES.get(engine, 12), stateful_step_count=14, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=EXAMPLES.get(engine, 12),
+            stateful_step_count=14,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
-    )  # fmt: skip
+    )

@@ -13,6 +13,7 @@ from scripted import LearnedRuntime
 
 from edge_phi.completion.decode import DecodeSettings, decode
 from edge_phi.completion.healing import Vocabulary, heal, split_typed
+from edge_phi.completion.outline import needed
 from edge_phi.completion.prompt import Prompt, PromptBuilder
 from edge_phi.errors import InvalidCall
 from edge_phi.tokenizer import Tokenizer, load_tokenizer
@@ -123,9 +124,9 @@ def test_window_is_the_end_of_the_text_and_fits(
     before = "\n".join(lines * repeat)
     prompt = builder(tokenizer, context).build(before, max_tokens)
     assert 0 < len(prompt.tokens) <= context - min(max_tokens, context // 2)
-    whole = prompt.tokens[0] == tokenizer.end_of_text
-    read = b"".join(map(tokenizer.token_bytes, prompt.tokens[whole:])) + prompt.healing.typed.encode()
-    assert before.encode() == read if whole else before.encode().endswith(read)
+    begun = prompt.tokens[0] == tokenizer.end_of_text
+    read = b"".join(map(tokenizer.token_bytes, prompt.tokens[prompt.cut_off + begun :])) + prompt.healing.typed.encode()
+    assert before.encode() == read if begun and not prompt.cut_off else before.encode().endswith(read)
 
 
 def test_left_edge_stays_while_typing_and_moves_by_blocks(tokenizer: Tokenizer) -> None:
@@ -133,15 +134,79 @@ def test_left_edge_stays_while_typing_and_moves_by_blocks(tokenizer: Tokenizer) 
     edges = []
     for end in range(1, len(code), 17):
         prompt = builder(tokenizer).build(code[:end], 64)
-        whole = prompt.tokens[0] == tokenizer.end_of_text
-        read = tokenizer.decode(list(prompt.tokens[whole:])) + prompt.healing.typed
+        begun = prompt.tokens[0] == tokenizer.end_of_text
+        read = tokenizer.decode(list(prompt.tokens[prompt.cut_off + begun :])) + prompt.healing.typed
         edges.append(end - len(read))
     assert edges == sorted(edges)
     moves = sorted(set(edges))
     assert all(edge == 0 or code[edge - 1] == "\n" for edge in moves)
+    assert sum(code[edge:].startswith(("def ", "class ")) for edge in moves) > len(moves) / 3, (
+        "where one is near enough"
+    )
     # A move leaves at least half of the room used and lasts for hundreds of characters.
     assert all(after - before > 200 for before, after in itertools.pairwise(moves))
     assert max(end - edge for end, edge in zip(range(1, len(code), 17), edges, strict=True)) > 700
+
+
+FILE = f"""import os
+import numpy as np
+from pathlib import Path, PurePath as Pure
+from typing import (
+    Any,
+    Callable,
+)
+import unused
+
+
+def helper(path: Path, *, deep: bool = False) -> list[str]:
+    return [str(path)] * 3
+
+
+class Reader(Base):
+    def read(self) -> None: ...
+
+
+def spread(
+    first: int,
+    second: int,
+) -> int:
+    return first + second
+{SAMPLE_TEXT * 24}
+
+def last(path):
+    found = helper(Path(path))
+    return spread(np.sum(found), Reader(found).total)
+""" + SAMPLE_TEXT.replace("moving", "helper(Path), Reader, np, spread; moving")
+
+
+def test_imports_and_headers_that_are_needed_come_first_when_the_beginning_is_cut_off(tokenizer: Tokenizer) -> None:
+    prompt = builder(tokenizer, 2048).build(FILE, 64)
+    cut_off = tokenizer.decode(list(prompt.tokens[1 : prompt.cut_off + 1]))
+    assert prompt.tokens[0] == tokenizer.end_of_text
+    assert cut_off.startswith(
+        "import numpy as np\nfrom pathlib import Path, PurePath as Pure\n"
+        "def helper(path: Path, *, deep: bool = False) -> list[str]:\n    ...\n"
+        "class Reader(Base):\n    ...\ndef spread(\n    first: int,\n    second: int,\n) -> int:\n    ...\n"
+    )
+    assert cut_off.count("def moving_average") == 1, "however often it is defined"
+    assert "import os" not in cut_off and "typing" not in cut_off, "nothing asks for them"
+    assert len(prompt.tokens) <= 2048 - 64
+
+
+def test_what_is_taken_from_above_stays_while_typing(tokenizer: Tokenizer) -> None:
+    prompts = []
+    for end in range(len(FILE) - len(SAMPLE_TEXT), len(FILE), 5):
+        prompts.append(builder(tokenizer, 2048).build(FILE[:end], 64))
+    starts = [prompt.tokens[: prompt.cut_off + 40] for prompt in prompts]
+    changes = sum(before != after for before, after in itertools.pairwise(starts))
+    assert changes <= 2, "each would cost the whole cache"
+
+
+@given(text=CODE.map("".join), near=CODE.map("".join))
+def test_whatever_stands_above_is_looked_at(text: str, near: str) -> None:
+    for statement in needed(text, near):
+        assert statement.endswith("\n")
+        assert statement.removesuffix("    ...\n").rstrip("\n") in text
 
 
 def test_one_endless_line_is_cut_too(tokenizer: Tokenizer) -> None:
