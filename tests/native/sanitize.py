@@ -1,12 +1,15 @@
 """Build the native engine with each of GCC's or Clang's sanitizers, and let stress.cpp loose on it.
 
-python tests/native/sanitize.py [--rounds N] [address undefined thread]
+Then, where valgrind is installed, open, call and close a model a thousand times under it.
+
+    python tests/native/sanitize.py [--rounds N] [address undefined thread valgrind]
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +21,10 @@ FLAGS = {
     "address": ["-fsanitize=address"],  # with leaks
     "undefined": ["-fsanitize=undefined,float-cast-overflow", "-fno-sanitize-recover=all"],
     "thread": ["-fsanitize=thread"],
+    "valgrind": [],
 }
+VALGRIND = ["valgrind", "--quiet", "--leak-check=full", "--show-leak-kinds=all", "--error-exitcode=1"]
+OPENS = "1000"
 
 
 def main() -> int:
@@ -39,7 +45,13 @@ def is_clean(name: str, rounds: int) -> bool:
         flags = ["-std=c++17", "-O1", "-g", "-pthread", "-ffp-contract=off", "-w", *FLAGS[name]]
         subprocess.run([compiler, *flags, *map(str, SOURCES), "-o", str(program)], check=True)
         print(f"{name} ...", file=sys.stderr, flush=True)
-        return subprocess.run([str(program), str(rounds)], check=False).returncode == 0
+        command = [str(program), str(rounds)]
+        if name == "valgrind":
+            if not shutil.which(name):
+                print("valgrind is not installed: left out", file=sys.stderr)
+                return True
+            command = [*VALGRIND, str(program), OPENS, "open"]
+        return subprocess.run(command, check=False).returncode == 0
 
 
 if __name__ == "__main__":
