@@ -216,12 +216,12 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from edge_phi.train.data.exercises.step import write_exercises
-write_exercises(Path(sys.argv[1]), 400, seed=9, shard=150, say=print)
+write_exercises(Path(sys.argv[1]), 500, seed=9, shard=150, say=print)
 """
 
 
 def test_killed_and_begun_anew_gives_the_same_bytes(tmp_path: Path) -> None:
-    write(tmp_path / "whole", 400, seed=9, shard=150)
+    write(tmp_path / "whole", 500, seed=9, shard=150)
     out = tmp_path / "out"
     process = subprocess.Popen([sys.executable, "-c", _KILLED, str(out)], stdout=subprocess.DEVNULL)
     while not (out / ".draws" / "00000.json").exists() and process.poll() is None:
@@ -231,7 +231,7 @@ def test_killed_and_begun_anew_gives_the_same_bytes(tmp_path: Path) -> None:
     assert not (out / "manifest.json").exists() and (out / ".draws" / "00000.json").exists()
     drawn_before = (out / ".draws" / "00000.parquet").stat().st_mtime_ns
     said: list[str] = []
-    write_exercises(out, 400, seed=9, shard=150, say=said.append)
+    write_exercises(out, 500, seed=9, shard=150, say=said.append)
     assert "exercises: draw: 1 of 2 shards are done already" in said
     assert (out / ".draws" / "00000.parquet").stat().st_mtime_ns == drawn_before
     assert contents(tmp_path / "whole") == contents(out)
