@@ -1,0 +1,240 @@
+"""What completion costs beside speed: how soon a cancelled one stops, how long `edge-phi complete` takes to begin, and
+whether memory grows.
+
+- cancel: from `Worker.cancel` until the process's CPU time is flat, while a long prompt is read and while text is
+  written; the threads that others have a use for are free from then on.
+- cold: from the start of `edge-phi complete` to its first byte, beside a Python that only imports numpy and onnxruntime
+  and loads the same graph; and what `import edge_phi` adds to a bare Python. Commands take turns.
+- memory: resident memory over many suggestions at places drawn from this project's files, its slope over the second
+  half, and the peak beside the file, a KV cache of the whole context, and 120 MB.
+
+    python benchmarks/completion.py [cancel] [cold] [memory] [--model MODEL] [--rounds N] [--suggestions N]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import queue
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from revision import REPOSITORY, commit
+
+from edge_phi import atomic
+from edge_phi.checkpoint import PhiConfig, read_config
+from edge_phi.completion.session import open_session
+from edge_phi.completion.worker import Event, Finished, LoadFailed, Stopped, Worker
+from edge_phi.cores import usable_cores
+from edge_phi.errors import EdgePhiError
+from edge_phi.gguf_header import read_gguf_header
+from edge_phi.gguf_model import read_config as read_gguf_config
+from edge_phi.measure.machine import busy_line, this_machine
+from edge_phi.measure.memory import peak_resident_bytes, resident_bytes
+from edge_phi.store import Artifact, find_model
+
+_WATCHED_S = 0.15  # after cancelling
+_LEFT_S = 0.0005  # of processor time still to be used, when it counts as idle
+_BASE = "import sys, numpy, onnxruntime as o; s = o.SessionOptions(); s.intra_op_num_threads = int(sys.argv[2])\n"
+_BASE += "o.InferenceSession(sys.argv[1], s, providers=['CPUExecutionProvider']); print('x', flush=True)"
+
+
+class Desk:
+    """A worker that is asked one thing at a time."""
+
+    def __init__(self, artifact: Artifact, *, ahead: bool) -> None:
+        self.events: queue.Queue[Event] = queue.Queue()
+        self.worker = Worker(
+            lambda: open_session(artifact.path, quant=artifact.name, calibrate=True), self.events.put, "x", ahead=ahead
+        )
+        self.worker.start()
+        loaded = self.events.get()
+        if isinstance(loaded, LoadFailed):
+            raise EdgePhiError(loaded.line)
+
+    def complete(self, ticket: int, before: str, after: str) -> Finished:
+        self.worker.request(ticket, before, after)
+        while not isinstance(event := self.events.get(), Finished):
+            if isinstance(event, Stopped) and event.line:
+                raise EdgePhiError(event.line)
+        return event
+
+
+def sources() -> list[str]:
+    """This project's files."""
+    paths = sorted(path for room in ("edge_phi", "train", "convert") for path in (REPOSITORY / room).rglob("*.py"))
+    return [text for path in paths if len(text := path.read_text(encoding="utf-8")) > 2000]
+
+
+def cancel(artifact: Artifact, rounds: int) -> dict[str, object]:
+    """Milliseconds from cancelling to a flat CPU time, in prefill and in decode; only of what was under way."""
+    desk, random = Desk(artifact, ahead=False), np.random.default_rng(0)
+    texts = sources()
+    whole = max(texts, key=len)[:5000]
+    took_ms = desk.complete(0, whole, "").suggestion.timing.ttft_ms or 1.0
+    results: dict[str, list[float]] = {"prefill": [], "decode": []}
+    number = 0
+    while min(len(times) for times in results.values()) < rounds and number < 20 * rounds:
+        number += 1
+        # A first line of its own, so that nothing of the text has been read before.
+        text = f"# {random.integers(1 << 60)}\n" + texts[int(random.integers(len(texts)))]
+        before = text[:4900] if number % 2 else text[:600].rpartition("\n")[0] + "\n"
+        part = random.uniform(0.1, 0.7) if number % 2 else random.uniform(0.15, 0.6)
+        desk.worker.request(number, before, "")
+        time.sleep(float(part) * took_ms / 1e3)
+        under_way = desk.events.empty()
+        took = idle_ms(desk.worker.cancel)
+        if under_way and desk.events.get(timeout=60) == Stopped(number):
+            results["prefill" if number % 2 else "decode"].append(took)
+        while not desk.events.empty():
+            desk.events.get()
+    desk.worker.close()
+    return {
+        f"{name}_{what}": float(value)
+        for name, times in results.items()
+        for what, value in (("p50_ms", median(times)), ("p95_ms", np.percentile(times, 95)), ("max_ms", max(times)))
+    }
+
+
+def idle_ms(stop: Callable[[], None]) -> float:
+    """Milliseconds from the call of `stop` until the process takes no more of the processor than looking takes."""
+    start = time.perf_counter()
+    stop()
+    samples = []
+    while (now := time.perf_counter() - start) < _WATCHED_S:
+        samples.append((now, time.process_time()))
+        time.sleep(0.0005)
+    end, cpu_end = samples[-1]
+    middle, cpu_middle = next(sample for sample in samples if sample[0] >= _WATCHED_S / 2)
+    looking = (cpu_end - cpu_middle) / (end - middle)
+    return next(at for at, cpu in samples if cpu_end - cpu - looking * (end - at) < _LEFT_S) * 1e3
+
+
+def cold(artifact: Artifact, rounds: int, folder: Path) -> dict[str, object]:
+    """Medians of starting a command until its first byte, in milliseconds."""
+    text = folder / "cold.py"
+    text.write_text("import os\n\n\ndef read(path):\n    with open(path) as file:\n        return ", encoding="utf-8")
+    python = sys.executable
+    commands = {
+        "bare": [python, "-c", "print('x', flush=True)"],
+        "import": [python, "-c", "import edge_phi; print('x', flush=True)"],
+        "complete": [python, "-m", "edge_phi", "complete", str(text), "--model", str(artifact.folder), "--quant",
+                     artifact.name],
+    }  # fmt: skip
+    if artifact.format == "onnx":
+        base = [python, "-c", _BASE, str(artifact.graph), str(usable_cores())]
+        commands["numpy, onnxruntime and the graph"] = base
+    times: dict[str, list[float]] = {name: [] for name in commands}
+    for number in range(rounds + 1):
+        for name, command in commands.items():
+            took = first_byte_ms(command)
+            if number:  # the first fills the page cache
+                times[name].append(took)
+    text.unlink()
+    results: dict[str, object] = {f"{name}_ms": median(taken) for name, taken in times.items()}
+    results["import_edge_phi_adds_ms"] = median(times["import"]) - median(times["bare"])
+    if artifact.format == "onnx":
+        results["ratio"] = median(times["complete"]) / median(times["numpy, onnxruntime and the graph"])
+    return results
+
+
+def first_byte_ms(command: list[str]) -> float:
+    start = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdout is not None and process.stderr is not None
+        first = process.stdout.read(1)
+        took = (time.perf_counter() - start) * 1e3
+        process.stdout.read()
+        said = process.stderr.read().decode(errors="replace")
+    if not first:
+        raise EdgePhiError(f"{shlex.join(command)} prints nothing: {said}")
+    return took
+
+
+def memory(artifact: Artifact, suggestions: int) -> dict[str, object]:
+    """Resident megabytes over many suggestions."""
+    desk, random = Desk(artifact, ahead=True), np.random.default_rng(0)
+    texts = sources()
+    seen = []
+    for number in range(suggestions):
+        text = texts[int(random.integers(len(texts)))]
+        place = int(random.integers(1, len(text)))
+        desk.complete(number, text[:place], text[place:])
+        if number % max(1, suggestions // 200) == 0:
+            seen.append((number, (resident_bytes() or 0) / 1e6))
+    desk.worker.close()
+    half = [(number, mb) for number, mb in seen if number >= suggestions / 2]
+    slope = float(np.polyfit([number for number, _ in half], [mb for _, mb in half], 1)[0]) if len(half) > 2 else 0.0
+    config = configuration(artifact)
+    cache = 2 * config.num_hidden_layers * config.hidden_size * config.max_position_embeddings
+    cache_mb = cache * (4 if artifact.format == "onnx" else 2) / 1e6
+    allowed = artifact.file_bytes / 1e6 + cache_mb + 120
+    peak = (peak_resident_bytes() or 0) / 1e6
+    return {
+        "suggestions": suggestions,
+        "start_mb": seen[0][1],
+        "end_mb": seen[-1][1],
+        "slope_mb_per_1000": slope * 1000,
+        "peak_mb": peak,
+        "file_mb": artifact.file_bytes / 1e6,
+        "cache_mb": cache_mb,
+        "peak_to_file_cache_and_120": peak / allowed,
+        "curve_mb": [round(mb, 2) for _, mb in seen],
+    }
+
+
+def configuration(artifact: Artifact) -> PhiConfig:
+    if artifact.format == "gguf":
+        return read_gguf_config(read_gguf_header(artifact.path))
+    return read_config(artifact.folder)
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    arguments.add_argument("what", nargs="*", default=["cancel", "cold", "memory"], metavar="cancel|cold|memory")
+    arguments.add_argument("--model", default="phi-1-nano")
+    arguments.add_argument("--quant", help="its default form if not given")
+    arguments.add_argument("--rounds", type=int, default=40, help="of cancelling; a quarter of it of starting")
+    arguments.add_argument("--suggestions", type=int, default=10_000)
+    arguments.add_argument("--name", default="completion", help="of the result files (default: %(default)s)")
+    arguments.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks/results", help="folder to write to")
+    given = arguments.parse_args()
+    machine = this_machine()
+    artifact = find_model(given.model).artifact(given.quant)
+    given.out.mkdir(parents=True, exist_ok=True)
+    results: dict[str, dict[str, object]] = {}
+    if "cold" in given.what:
+        results["cold"] = cold(artifact, max(1, given.rounds // 4), given.out)
+    if "cancel" in given.what:
+        results["cancel"] = cancel(artifact, given.rounds)
+    if "memory" in given.what:
+        results["memory"] = memory(artifact, given.suggestions)
+    command = shlex.join(["python", "benchmarks/completion.py", *sys.argv[1:]])
+    document = {"command": command, "commit": commit(), "machine": asdict(machine), "model": artifact.model,
+                "form": artifact.name, **results}  # fmt: skip
+    lines = ["| | |", "| --- | ---: |"]
+    for name, figures in results.items():
+        lines += [
+            f"| {name}: {what} | {value:.4g} |" for what, value in figures.items() if isinstance(value, float | int)
+        ]
+    lines += ["", f"`{command}`: {artifact.model}, {artifact.name}."]
+    text = "\n".join([*lines, *([busy_line(machine)] if machine.busy else []), ""])
+    atomic.write_bytes(given.out / f"{given.name}.json", f"{json.dumps(document, indent=2)}\n".encode())
+    atomic.write_bytes(given.out / f"{given.name}.md", text.encode())
+    print(text, end="")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except EdgePhiError as error:
+        sys.exit(f"completion.py: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
