@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any, NamedTuple
 
 from textual.app import App
 from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.dom import DOMNode
+from textual.screen import Screen
 
 from .keys import KEYS
 
@@ -29,22 +31,37 @@ class KeyCommands(Provider):
 
     def _commands(self) -> list[tuple[str, str, partial[object]]]:
         app = self.app
-        live: dict[str, tuple[str, DOMNode]] = {}
-        for node, binding, enabled, _ in self.screen.active_bindings.values():
-            place, _, action = binding.action.rpartition(".")
-            if place == "screen":  # which by now is the palette's own
-                node, enabled = self.screen, bool(self.screen.check_action(action, ()))
-            if enabled and binding.id and binding.id != "palette":
-                live.setdefault(binding.id, (action if place == "screen" else binding.action, node))
+        live = live_commands(self.screen)
         return [
             (
                 key.label,
                 f"{key.help} ({', '.join(keys_of(app, key.id))})",
-                partial(app.run_action, *live[key.id]),
+                partial(app.run_action, live[key.id].action, live[key.id].node),
             )
             for key in KEYS
-            if key.id in live
+            if key.id in live and key.id != "palette"
         ]
+
+
+class Command(NamedTuple):
+    """Something that a key does on a screen now."""
+
+    key: str  # the first that does it
+    binding: Binding
+    action: str
+    node: DOMNode  # whose action it is
+
+
+def live_commands(screen: Screen[Any]) -> dict[str, Command]:
+    """Id -> what can be done on `screen`, which another screen may be over."""
+    live: dict[str, Command] = {}
+    for key, (node, binding, enabled, _) in screen.active_bindings.items():
+        place, _, action = binding.action.rpartition(".")
+        if place == "screen":  # for Textual that is the one on top
+            node, enabled = screen, bool(screen.check_action(action, ()))
+        if enabled and binding.id:
+            live.setdefault(binding.id, Command(key, binding, action if place == "screen" else binding.action, node))
+    return live
 
 
 def keys_of(app: App[object], id_: str) -> list[str]:

@@ -68,9 +68,11 @@ class BenchScreen(Screen[None], inherit_bindings=False):
         self.query_one(Table).focus()
         self.run_worker(self._list(), group="bench", exclusive=True)
 
-    async def on_unmount(self) -> None:
-        """Whoever leaves stops it."""
-        await self._stop()
+    def on_unmount(self) -> None:
+        """Whoever leaves stops it, and does not wait for its end: it ends with its stdin, too."""
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGINT)
 
     def on_resize(self, event: events.Resize) -> None:
         """Plots only where there is room."""
@@ -94,9 +96,9 @@ class BenchScreen(Screen[None], inherit_bindings=False):
         """Measure, or take what was measured before."""
         self.run_worker(self._measure(fresh), group="bench", exclusive=True)
 
-    async def action_cancel(self) -> None:
+    def action_cancel(self) -> None:
         """Stop."""
-        await self._stop()
+        self.run_worker(self._stop(), group="stop", exclusive=True)
 
     def action_sort(self) -> None:
         """Sort by the next column."""
@@ -200,6 +202,8 @@ class BenchScreen(Screen[None], inherit_bindings=False):
     # -- drawing
 
     def _draw(self) -> None:
+        if not self.query(Table):
+            return  # the screen is being left
         self.query_one("#progress", Label).update(self._progress())
         table = self.query_one(Table)
         place = table.cursor_row

@@ -9,6 +9,7 @@ from rich.text import Text
 from textual.reactive import reactive
 from textual.widget import Widget
 
+from ..commands import live_commands
 from ..keys import KEYS
 
 if TYPE_CHECKING:
@@ -37,10 +38,11 @@ class KeyBar(Widget):
     def _follow(self, screen: Screen[object]) -> None:
         if not self.is_attached or not screen.is_attached:
             return
-        found: dict[str, tuple[str, str, str]] = {}
-        for key, (_, binding, enabled, _) in screen.active_bindings.items():
-            if enabled and binding.show and binding.id and binding.id not in found:
-                found[binding.id] = key, self.app.get_key_display(binding), binding.description
+        found = {
+            id_: (one.key, self.app.get_key_display(one.binding), one.binding.description)
+            for id_, one in live_commands(screen).items()
+            if one.binding.show
+        }
         first = sorted((id_ for id_ in found if id_ not in _LAST), key=lambda id_: _ORDER[id_])
         self.shown = tuple(found[id_] for id_ in (*first, *(id_ for id_ in _LAST if id_ in found)))
 

@@ -123,7 +123,7 @@ async def test_the_tour_is_shown_once(stage: Stage, tmp_path: Path) -> None:
     path = tmp_path / "state" / "tui.json"
     async with stage.open("x = ", memory=recall(path)):
         await stage.until(lambda: isinstance(stage.app.screen, Tour))
-        for id_words in ("^o", "^n", "tab", "^right", "f2", "^s", "f1"):
+        for id_words in ("^o", "^n", "tab", "^→", "f2", "^s", "f1"):
             assert id_words in stage.drawn()
         await stage.press("enter")
         await stage.until(lambda: stage.app.screen is stage.screen)
@@ -141,4 +141,3 @@ def test_what_is_remembered_may_be_damaged(tmp_path: Path, kept: str) -> None:
     Memory(path, "textual-light", True).keep()
     assert json.loads(path.read_text()) == {"theme": "textual-light", "tour_seen": True}
     Memory(path / "below-a-file", "x").keep()  # cannot be kept, and nobody is told
-
