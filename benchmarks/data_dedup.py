@@ -116,7 +116,7 @@ def in_child(kind: str, source: Path, out: Path, number: int) -> dict[str, Any]:
     return result
 
 
-def make(folder: Path, _: Path, size: int) -> dict[str, Any]:
+def make(folder: Path, _: Path, size: int, shard_bytes: int = SHARD_BYTES) -> dict[str, Any]:
     """Write shards of documents, `size` characters in all."""
     from edge_phi.train.data.records import Record, write_records
     from edge_phi.train.data.tokens import count
@@ -124,9 +124,9 @@ def make(folder: Path, _: Path, size: int) -> dict[str, Any]:
     folder.mkdir()
     totals = {"documents": 0, "bytes": 0, "tokens": 0}
     texts = windows(random.Random(size))
-    for number in range(-(-size // SHARD_BYTES)):
+    for number in range(-(-size // shard_bytes)):
         shard: list[str] = []
-        while sum(map(len, shard)) < min(SHARD_BYTES, size):
+        while sum(map(len, shard)) < min(shard_bytes, size):
             shard.append(next(texts))
         tokens = count(shard)
         records = [

@@ -8,7 +8,8 @@ run in a process of its own, in turns:
 2. Two processes beside one: what is in front of a step (listing, training the tokenizer) is in the time.
 3. The peak of resident memory (VmHWM) of one process, for the documents and for ten times as many.
 
-`quality` and `decontaminate` embed documents, and are therefore given one in 25 and one in seven.
+Shards are a fortieth of the larger data each, at most 2 MB. `quality` embeds all it reads, and is given one document in
+twelve.
 
     python benchmarks/data_pipeline.py [--megabytes N] [--rounds N] [--steps NAME,...] [--benchmarks DIR] [--out FOLDER]
 """
@@ -30,13 +31,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data_dedup import make, peak_rss_bytes
+from data_dedup import SHARD_BYTES, make, peak_rss_bytes
 from revision import REPOSITORY, commit
 
 from edge_phi import atomic
 
 EXERCISES_PER_MB = 1_500  # as many as make a megabyte
-SHARE = {"quality": 0.04, "decontaminate": 0.15}  # of the documents
+SHARE = {"quality": 0.08}  # of the documents
+SHARDS = 40  # at least, of ten times the data: as many as keep two processes busy to the end
 
 
 def main() -> None:
@@ -83,7 +85,8 @@ def measure(names: list[str], folder: Path, *, megabytes: float, rounds: int) ->
     for share in {SHARE.get(name, 1.0) for name in names}:
         for scale in (1, 10):
             path = folder / f"{share:g}-{scale}"
-            sizes[share, scale] = make(path, path, int(share * scale * megabytes * 1e6))
+            shard_bytes = min(SHARD_BYTES, int(10 * share * megabytes * 1e6 / SHARDS))
+            sizes[share, scale] = make(path, path, int(share * scale * megabytes * 1e6), shard_bytes)
             as_lines(path, folder / f"{path.name}-lines")
     steps: dict[str, Any] = {}
     for name in names:
