@@ -10,12 +10,13 @@ from pathlib import Path
 from types import TracebackType
 
 from ..errors import Cancelled, InvalidFile
-from ..runtimes import Remembers, Runtime, RuntimeInfo, Snapshots, open_runtime, open_tokenizer
+from ..runtimes import AdjustsThreads, Remembers, Runtime, RuntimeInfo, Snapshots, open_runtime, open_tokenizer
 from ..store import DEFAULT_MODEL, find_model
 from ..tokenizer import Tokenizer
 from .curve import Key, curve_key, engine_key, measure_curve, store_curve, stored_curve
 from .decode import GREEDY, DecodeSettings, Finish, Step, decode
 from .newlines import from_feeds, newline_at, to_feeds
+from .others import Others
 from .prefix import common_prefix
 from .prompt import Prompt, PromptBuilder
 from .shape import shape
@@ -85,6 +86,7 @@ class Session:
         self._speculation = speculation
         self._curve_key = curve_key
         self._snapshots = snapshots
+        self._threads, self._others = runtime.info.threads, Others()
         self._cached: list[int] = []  # the tokens in the runtime's cache
         self._lock = threading.Lock()
 
@@ -124,6 +126,7 @@ class Session:
             newline = newline_at(before, after)
             before, after = to_feeds(before, newline), to_feeds(after, newline)
             prompt = self._prompts.build(before, settings.max_tokens)
+            self._make_way()
             cached = self._reuse(prompt.tokens)
             if self._speculation is not None:
                 self._speculation.begin(prompt.tokens)
@@ -188,6 +191,14 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _make_way(self) -> None:
+        """Use a thread less for each core that others keep busy, where threads wait for one another."""
+        runtime = self._runtime
+        if isinstance(runtime, AdjustsThreads):
+            threads = max(1, self._threads - round(self._others.busy_cores()))
+            if threads != runtime.info.threads:
+                runtime.use_threads(threads)
 
     def _reuse(self, tokens: Sequence[int]) -> int:
         """Let the cache hold as much of the start of `tokens` as was read before, at most one token short of all."""

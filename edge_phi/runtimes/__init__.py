@@ -74,6 +74,14 @@ class Remembers(Protocol):
 
 
 @runtime_checkable
+class AdjustsThreads(Protocol):
+    """A runtime whose threads wait for one another, so that it should have fewer where cores are shared."""
+
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many threads from now on, 1 or more."""
+
+
+@runtime_checkable
 class Snapshots(Protocol):
     """A runtime whose cache can be taken out and put back: sooner than its tokens are read again.
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import ctypes
+import dataclasses
 import functools
 import sys
 import threading
@@ -111,6 +112,12 @@ class LlamaCppRuntime:
         if length < self.length:
             self._forget_from(length)
             self.length = length
+
+    def use_threads(self, threads: int) -> None:
+        """Compute with so many threads from now on; see `AdjustsThreads`."""
+        self._check_open()
+        self._llama.llama_set_n_threads(self._context, threads, threads)
+        self.info = dataclasses.replace(self.info, threads=threads)
 
     def snapshot(self) -> bytes:
         """The state of all tokens in the cache; see `Snapshots.snapshot`."""
