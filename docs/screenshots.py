@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,8 +125,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for name in arguments.scenes or SCENES:
-        asyncio.run(draw(name, SCENES[name], arguments.model, arguments.out))
+    with tempfile.TemporaryDirectory() as state:
+        os.environ["XDG_STATE_HOME"] = state  # nobody's unsaved text is offered
+        for name in arguments.scenes or SCENES:
+            asyncio.run(draw(name, SCENES[name], arguments.model, arguments.out))
 
 
 if __name__ == "__main__":

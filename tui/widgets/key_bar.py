@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.style import Style
+from rich.cells import cell_len
 from rich.text import Text
+from textual import events
 from textual.reactive import reactive
 from textual.widget import Widget
 
@@ -46,32 +47,40 @@ class KeyBar(Widget):
         first = sorted((id_ for id_ in found if id_ not in _LAST), key=lambda id_: _ORDER[id_])
         self.shown = tuple(found[id_] for id_ in (*first, *(id_ for id_ in _LAST if id_ in found)))
 
+    async def on_click(self, event: events.Click) -> None:
+        """A click on a key presses it."""
+        right = 0
+        for one in self._fitting():
+            right += _width(one)
+            if event.x < right:
+                await self.app.action_simulate_key(one[0])
+                break
+
     def render(self) -> Text:
         """As many keys as fit."""
         key_style = self.get_component_rich_style("key-bar--key", partial=True)
         label_style = self.get_component_rich_style("key-bar--label", partial=True)
-        last = [one for one in self.shown if one[2] in _LAST_LABELS]
-        room = self.size.width - sum(_width(one) for one in last)
         line = Text(end="", no_wrap=True)
+        for _, written, label in self._fitting():
+            line.append(f" {written} ", key_style)
+            line.append(f"{label} ", label_style)
+        return line
+
+    def _fitting(self) -> list[tuple[str, str, str]]:
+        last = [one for one in self.shown if one[2] in _LAST_LABELS]
+        room = self.size.width - sum(map(_width, last))
+        first = []
         for one in self.shown:
             if one not in last:
                 room -= _width(one)
                 if room < 0:
                     break
-                self._write(line, one, key_style, label_style)
-        for one in last:
-            self._write(line, one, key_style, label_style)
-        return line
-
-    def _write(self, line: Text, one: tuple[str, str, str], key_style: Style, label_style: Style) -> None:
-        key, written, label = one
-        press = Style(meta={"@click": f"app.simulate_key({key!r})"})
-        line.append(f" {written} ", key_style + press)
-        line.append(f"{label} ", label_style + press)
+                first.append(one)
+        return [*first, *last]
 
 
 _LAST_LABELS = {key.label for key in KEYS if key.id in _LAST}
 
 
 def _width(one: tuple[str, str, str]) -> int:
-    return len(one[1]) + len(one[2]) + 3
+    return cell_len(one[1]) + cell_len(one[2]) + 3

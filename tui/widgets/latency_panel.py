@@ -108,8 +108,10 @@ class LatencyPanel(Widget):
 
         states = "  ".join(f"{view.engine} {view.quant}: {view.state}" for view in views)
         _, median, high = percentiles(self.history)[0]
-        session = f"  from the key: p50 {median}, p95 {high} " if self.history.courses else ""
-        bars = sparkline(self.history.first_ms, self.size.width - len(states) - len(session))
+        session = f"  from the key: p50 {median}, p95 {high} "
+        if not self.history.courses or len(states) + len(session) > self.size.width - 2:
+            session = ""
+        bars = sparkline(self.history.first_ms, self.size.width - 2 - len(states) - len(session)) if session else ""
         return [
             Text.assemble((states, self._style("heading")), (session, label), (bars, self._style("spark"))),
             row("", [(figure.label, label) for figure in figures]),
