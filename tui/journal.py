@@ -26,6 +26,7 @@ from edge_phi.errors import EdgePhiError
 _FOLDER = "unsaved"
 _LOCK = "lock"
 _SUFFIX = ".json"
+_LATEST = 2.0**32  # seconds since 1970 that every system can write as a date
 _SETTLED_SECONDS = 60.0  # by then an editor that has made its folder holds its lock
 _MAX_BYTES = 200_000_000  # of a file that is read back; no text that can be opened comes near
 
@@ -89,14 +90,15 @@ class Journal:
             return done and not self._failed
 
     def close(self, *, forget: bool) -> None:
-        """End the thread; `forget` says that nothing in the folder is wanted any more."""
-        self.flush()
+        """End the thread; `forget` says that nothing in the folder is wanted any more. A second call does nothing."""
+        if not self._closing:
+            self.flush()
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         if self._thread.ident is not None:
             self._thread.join(5.0)
-        if forget:
+        if forget and self._lock is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
         if self._lock is not None:
             self._lock.close()
@@ -117,8 +119,8 @@ class Journal:
 
     def _put(self, name: str, unsaved: Callable[[], Unsaved] | None) -> None:
         with self._changed:
-            if unsaved is None and self._thread.ident is None:
-                return  # nothing has been written yet
+            if self._closing or (unsaved is None and self._thread.ident is None):
+                return  # or nothing has been written yet
             self._waiting[name] = unsaved
             self._changed.notify_all()
         if self._thread.ident is None:
@@ -182,9 +184,9 @@ def _read(file: Path) -> Unsaved | None:
     texts = (found.text, found.path, found.newline, found.encoding)
     if not all(isinstance(text, str) for text in texts) or found.newline not in ("\n", "\r\n", "\r"):
         return None
-    if "\0" in found.path or not isinstance(found.bom, bool) or not isinstance(found.time, float | int):
+    if "\0" in found.path or not isinstance(found.bom, bool) or not isinstance(found.time, float):
         return None
-    return found
+    return found if 0 <= found.time < _LATEST else None
 
 
 def _is_abandoned(folder: Path) -> bool:

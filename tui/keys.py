@@ -132,7 +132,7 @@ _OWN = (
     Key("find-down", "finding", "down,f3", "find_again(1)", "Next", "Go to the next place.", show=True),
     Key("find-up", "finding", "up,f4,shift+f3", "find_again(-1)", "Previous", "Go to the place before.", show=True),
     Key("recover", "recovery", "r", "answer('recover')", "Recover", "Open what was not saved, each text in a tab."),
-    Key("forget", "recovery", "d", "answer('discard')", "Discard", "Throw it away."),
+    Key("forget", "recovery", "ctrl+d", "answer('discard')", "Discard", "Throw it away."),
     Key("later", "recovery", "escape", "answer('later')", "Later", "Leave it; it is offered at the next start."),
     Key("help", "everywhere", "f1", "app.help", "Help", "Show every key there is.", show=True),
     # Without the priority that Textual gives it: keys typed before it come first.

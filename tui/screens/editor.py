@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -11,6 +17,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Container, Vertical
+from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import DirectoryTree, TextArea
 
@@ -38,6 +45,7 @@ from .suggesting import SuggestingScreen
 _UPRIGHT_PANEL = (100, 20)  # columns and lines from which the panel stands at the side
 _PANEL_LINES = 14  # lines below which there is no room for it
 _PALETTE_COLUMNS = 76  # columns below which the footer has room for the app's own keys only
+_FLUSH_SECONDS, _EXIT_SECONDS = 2.0, 3.0  # what a signal to end may take
 _JOURNAL_SECONDS = 0.5  # of typing that a power cut may cost
 
 
@@ -45,6 +53,12 @@ class EditorScreen(SuggestingScreen):
     """Edits files with two engines: the quantized one suggests, the baseline is timed on the same prompt."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("editor"), *bindings("everywhere")]
+
+    @dataclass
+    class NotKept(Message):
+        """Unsaved text cannot be written down for the next start."""
+
+        line: str
 
     def __init__(
         self,
@@ -56,10 +70,9 @@ class EditorScreen(SuggestingScreen):
     ) -> None:
         super().__init__(quantized, baseline, pause_seconds=pause_seconds)
         self.files = OpenFiles(document)
-        self.editor = self.files.shown
         self._saving = asyncio.Lock()
         self._overwrite: CodeEditor | None = None  # what the user was warned of and may save all the same
-        self._journal = Journal(lambda line: self.app.call_from_thread(self.complain, line))
+        self._journal = Journal(self._not_kept)
         self._journaling: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -82,6 +95,14 @@ class EditorScreen(SuggestingScreen):
         self.editor.focus()
         self.run_worker(self._offer_leftovers(), group="recover")
 
+        if not self.app.is_headless:
+            self._watch_signals()
+
+    async def on_unmount(self) -> None:
+        """Leave what is not saved for the next start, unless quitting has settled that."""
+        self._write_journal()
+        await asyncio.to_thread(self._journal.close, forget=False)
+
     def on_resize(self, event: events.Resize) -> None:
         """Stand the panel where there is room for it."""
         width, height = event.size
@@ -89,6 +110,11 @@ class EditorScreen(SuggestingScreen):
         self.set_class(self.panel.upright, "-wide")
         self.panel.display = height >= _PANEL_LINES
         self.set_class(width < _PALETTE_COLUMNS, "-narrow")
+
+    @property
+    def editor(self) -> CodeEditor:
+        """The one that is shown."""
+        return self.files.shown
 
     @property
     def document(self) -> Document:
@@ -113,8 +139,8 @@ class EditorScreen(SuggestingScreen):
 
     @on(OpenFiles.Shown)
     def _file_shown(self, event: OpenFiles.Shown) -> None:
-        self.editor = event.editor
         self.title_bar.place = self.editor.selection.end
+        self.query_one(FindBar).display = False
         self._show_title()
         self.refresh_bindings()
 
@@ -297,6 +323,15 @@ class EditorScreen(SuggestingScreen):
 
     # -- what is not saved
 
+    def _not_kept(self, line: str) -> None:
+        """Called in the journal's thread."""
+        with contextlib.suppress(RuntimeError):  # the app's loop has ended
+            self.post_message(self.NotKept(line))
+
+    @on(NotKept)
+    def _tell_not_kept(self, message: NotKept) -> None:
+        self.complain(message.line)
+
     def _write_journal(self) -> None:
         self._journaling = None
         for editor in self.files:
@@ -305,10 +340,19 @@ class EditorScreen(SuggestingScreen):
             else:
                 self._journal.drop(editor.id or "")
 
-    def keep_unsaved(self) -> None:
-        """Write down what is not saved and wait for it: the editor is told to end."""
+    def _watch_signals(self) -> None:
+        if sys.platform != "win32":
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, self._told_to_end, 128 + number)
+
+    def _told_to_end(self, exit_code: int) -> None:
+        """Write down what is not saved, then end; at once if the terminal, which may be gone, does not let go."""
         self._write_journal()
-        self._journal.flush(2.0)
+        self._journal.flush(_FLUSH_SECONDS)
+        deadline = threading.Timer(_EXIT_SECONDS, os._exit, [exit_code])
+        deadline.daemon = True
+        deadline.start()
+        self.app.exit(return_code=exit_code)
 
     async def _offer_leftovers(self) -> None:
         leftovers = await asyncio.to_thread(self._journal.leftovers)

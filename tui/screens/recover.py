@@ -22,7 +22,10 @@ _SHOWN = 8
 
 
 class Recover(ModalScreen[Answer]):
-    """Open it, throw it away, or leave it for the next start."""
+    """Open it, throw it away, or leave it for the next start.
+
+    It may come up while somebody types: no letter throws anything away.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("recovery"), *bindings("everywhere")]
 
@@ -40,7 +43,7 @@ class Recover(ModalScreen[Answer]):
                 yield Label(f"  and {len(self._texts) - _SHOWN} more", markup=False)
             with Horizontal():
                 yield Button("Recover (r)", id="recover", variant="primary", compact=True)
-                yield Button("Discard (d)", id="discard", variant="error", compact=True)
+                yield Button("Discard (^d)", id="discard", variant="error", compact=True)
                 yield Button("Later (esc)", id="later", compact=True)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:

@@ -37,7 +37,6 @@ class _Request:
 class SuggestingScreen(Screen[None], inherit_bindings=False):
     """A screen with an editor, a panel and a title; whoever composes it calls `start_engines` once they are there."""
 
-    editor: CodeEditor  # where suggestions go
     panel: LatencyPanel
     title_bar: TitleBar
 
@@ -60,6 +59,11 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
         self._alternatives: Alternatives | None = None
         self._tickets = 0
         self._load_failure = ""
+
+    @property
+    def editor(self) -> CodeEditor:
+        """Where suggestions go."""
+        raise NotImplementedError
 
     # -- engines
 

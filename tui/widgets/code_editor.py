@@ -29,6 +29,7 @@ from .highlighting import highlights
 
 _HIGHLIGHT_LIMIT = 500_000  # characters; beyond, parsing at every key would be felt
 _BRACKET_REACH = 20_000  # characters searched for the other bracket at every move of the cursor
+_LONG_LINE = 2_000  # characters; of longer lines only what is in view is drawn
 _HIGHLIGHT_MARGIN = 50  # lines above and below the visible ones that are coloured with them
 
 
@@ -290,6 +291,7 @@ class CodeEditor(TextArea, inherit_bindings=False):
         super()._set_document(text, language)
         self.wrapped_document = FlatDocument(self.document, tab_width=self.indent_width)
         self.navigator = DocumentNavigator(self.wrapped_document)
+        self._refresh_size()
 
     def _build_highlight_map(self) -> None:
         """Forget what was known of the text; the colours in view are looked up when they are drawn."""
@@ -309,6 +311,39 @@ class CodeEditor(TextArea, inherit_bindings=False):
             self._highlights.update(highlights(self.document, self._highlight_query, rows))
             self._highlighted = rows
         return super().render_lines(crop)
+
+    def _render_line(self, y: int) -> Strip:
+        row = self.scroll_offset.y + y
+        if row < self.document.line_count and len(self.document.get_line(row)) > _LONG_LINE:
+            return self._render_window(row)
+        return super()._render_line(y)
+
+    def _render_window(self, row: int) -> Strip:
+        """The part of a very long line that is in view: to draw all of it would be felt at every key."""
+        left, width = self.scroll_offset.x, max(0, self.size.width - self.gutter_width)
+        first = self.wrapped_document.offset_to_location(Offset(left, row))[1]
+        at = self.wrapped_document.location_to_offset((row, first)).x
+        text = self._drawn(self.document.get_line(row)[first : first + width + 1])
+        text.pad_right(1)
+        (top, start), (bottom, end) = sorted(self.selection)
+        cursor_row, column = self.cursor_location
+        if not self.selection.is_empty and top <= row <= bottom and (style := self._theme.selection_style):
+            last = end - first if row == bottom else len(text)
+            text.stylize(style, max(0, start - first) if row == top else 0, max(0, last))
+        if row == cursor_row and 0 <= (place := column - first) < len(text):
+            if self._ghost_rows:
+                text = text[:place]  # the rest is below, after the ghost
+                text.pad_right(1)
+            text = Text.assemble(text[:place], self._ghost_text(self.suggestion), text[place:])
+            if self._draw_cursor and self._theme.cursor_style:
+                text.stylize(self._theme.cursor_style, place, place + 1)
+        indent = at % self.indent_width  # for the tabs
+        text = Text.assemble(" " * indent, text)
+        text.expand_tabs(self.indent_width)
+        gutter = Segment(f"{row + self.line_number_start:>{self.gutter_width - 2}}  ", self._theme.gutter_style)
+        begin = indent + left - at  # a wide character may be cut by the left edge
+        line = Strip(text.render(self.app.console)).crop_extend(begin, begin + width, self._theme.base_style)
+        return Strip([gutter, *line]).apply_style(self._theme.base_style or self.rich_style)
 
     def get_line(self, line_index: int) -> Text:
         """A line as it is drawn: pictures in place of what a terminal must not get."""
@@ -359,8 +394,9 @@ class CodeEditor(TextArea, inherit_bindings=False):
         return self.wrapped_document.offset_to_location(Offset(x, y))
 
     def _refresh_size(self) -> None:
-        width, height = self.document.get_size(self.indent_width)
-        self._document_size = Size(width + self.gutter_width + 1, height)
+        if isinstance(self.wrapped_document, FlatDocument):  # not yet while TextArea sets up its own
+            width, height = self.wrapped_document.width, self.wrapped_document.height
+            self._document_size = Size(width + self.gutter_width + 1, height)
         self._apply_virtual_size()
 
     def _apply_virtual_size(self) -> None:
@@ -368,7 +404,7 @@ class CodeEditor(TextArea, inherit_bindings=False):
         width, height = self._document_size
         if self._ghost is not None:
             row = self.cursor_location[0]
-            after = self.get_column_width(row, len(self.document[row]))
+            after = self.wrapped_document.line_width(row) if isinstance(self.wrapped_document, FlatDocument) else 0
             inline = self._ghost_text(self.suggestion).cell_len
             widest = max([after + inline, *(text.cell_len for text in self._ghost_rows)])
             width, height = max(width, widest + self.gutter_width + 1), height + len(self._ghost_rows)

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from rich.text import Text
+from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.widgets import Static
 
 from ..characters import one_line, visible
+from ..keys import bindings
 
 
 class OutputPane(VerticalScroll, can_focus=True):
     """Lines as they came, with pictures for what a terminal would obey."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [binding for binding in bindings("text") if binding.id == "close-pane"]
 
     def __init__(self) -> None:
         super().__init__()

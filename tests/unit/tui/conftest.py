@@ -21,6 +21,8 @@ from edge_phi.tui.screens.editor import EditorScreen
 from edge_phi.tui.settings import Settings
 from edge_phi.tui.widgets.code_editor import CodeEditor
 
+HOSTILE_ANSWER = "answered\x1b]52;c;b3duZWQ=\x07\x1b[2J\x9b31m\x90q\x9c\u202e\u200b\r\n\x1b]0;owned\x1b\\ here\x7f\x85"
+
 
 class ScriptedSession:
     """Answers with the texts it is given, the last one for ever; holds each piece back while `gate` is shut."""

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from rich.cells import set_cell_size
 from textual.geometry import Region
+
+from edge_phi.tui.widgets import code_editor as code_editor_module
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -249,6 +252,24 @@ async def test_at_the_bottom_the_view_scrolls_to_show_it(stage: Stage) -> None:
         await stage.pilot.pause()
         shown = [line for line in stage.lines() if line != "pass"]
         assert shown == BODY_LINES
+
+
+@pytest.mark.parametrize("answer", ["inline", "\n\tone\n\ttwo"])
+async def test_a_very_long_line_is_drawn_as_any_other(
+    stage: Stage, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.say(answer)
+    async with stage.open("y\n" + "\tabc = 漢字\x1b" * 30 + "\nz", size=(60, 20)):
+        for column in (0, 7, 150, 330):
+            await stage.ask(line=2, column=column + 1)
+            width = stage.editor.size.width - stage.editor.gutter_width
+            plain = [set_cell_size(line, width).rstrip() for line in stage.lines()]
+            with monkeypatch.context() as patch:
+                patch.setattr(code_editor_module, "_LONG_LINE", -1)
+                stage.editor._line_cache.clear()
+                assert [set_cell_size(line, width).rstrip() for line in stage.lines()] == plain
+            stage.editor._line_cache.clear()
+            await stage.press("escape")
 
 
 async def test_a_click_below_it_lands_on_the_line_that_is_seen_there(stage: Stage) -> None:
