@@ -5,8 +5,8 @@ A model folder holds a checkpoint and beside it what was converted from it:
     config.json model.safetensors tokenizer.json lineage.json    the checkpoint: float32 through PyTorch; the weights
                                                                  may be shards under model.safetensors.index.json
     model.onnx                                                   float32 through ONNX Runtime, same weights file
-    onnx-int4/onnx/model_q4.onnx ...                             int4 through ONNX Runtime; onnx-int8, onnx-float16
     NAME.q4_0.gguf, NAME.f16.gguf ...                            our own engine (Q4_0), or llama.cpp
+    onnx-int4/onnx/model_q4.onnx ...                             int4 through ONNX Runtime; onnx-int8, onnx-float16
 
 The bundled models lie inside the package, read-only; what is converted from them or pulled goes to the user's data
 folder. A model is the union of both.
@@ -129,9 +129,12 @@ class Model:
     def _default(self) -> Artifact:
         if not self.artifacts:
             raise InvalidCall(f"{self.name}: {self.folder} holds nothing that can be loaded")
-        return min(
-            self.artifacts, key=lambda artifact: (artifact.quant == "float32", _PREFERENCE.index(artifact.format))
-        )
+        return min(self.artifacts, key=_last_choice)
+
+
+def _last_choice(artifact: Artifact) -> tuple[bool, bool, int]:
+    """What is to be used by default comes first: quantized, and in our own engine where it is built."""
+    return artifact.quant == "float32", artifact.engine != "native", _PREFERENCE.index(artifact.format)
 
 
 _PREFERENCE: list[Format] = ["onnx", "gguf", "safetensors"]
