@@ -68,6 +68,6 @@ def _choice(model: str, artifact: Artifact, *, ahead: bool) -> EngineChoice:
 
         # Whichever engine comes first would pay for the import in its load figure.
         importlib.import_module(f"edge_phi.runtimes.{artifact.engine}")
-        return open_session(model, quant=artifact.name)
+        return open_session(model, quant=artifact.name, snapshots=ahead)
 
     return EngineChoice(artifact.model, artifact.engine, artifact.quant, open_session, ahead)

@@ -175,6 +175,9 @@ def _sample(logits: npt.NDArray[np.float32], settings: DecodeSettings, random: n
     return int(order[np.searchsorted(nucleus, random.random() * nucleus[-1], side="right")])
 
 
+_PORTION = 512  # tokens of a prompt read in one call: what of it is read stays read if the next call is cancelled
+
+
 class _Reader:
     """Gives the logits after each token; with speculation, those after drafted tokens are computed along with them.
 
@@ -236,6 +239,10 @@ class _Reader:
         return self._speculation.draft(room)
 
     def _read(self, draft: list[int], cancel: threading.Event | None) -> None:
+        while len(self._unread) > _PORTION:
+            self._runtime.extend(self._unread[:_PORTION], cancel=cancel)
+            self._unread = self._unread[_PORTION:]
+            self.length += _PORTION
         logits = self._runtime.extend([*self._unread, *draft], all_logits=bool(draft), cancel=cancel)
         self._rows = logits[:, : self._vocabulary]
         self._draft, self._together = draft, bool(draft)

@@ -143,3 +143,24 @@ def test_a_seed_gives_one_text(tokenizer: Tokenizer) -> None:
 def test_settings_out_of_range(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidCall):
         DecodeSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_what_was_read_of_a_prompt_stays_read_when_the_rest_is_cancelled(tokenizer: Tokenizer) -> None:
+    cancel = threading.Event()
+
+    class Slow(LearnedRuntime):
+        def extend(
+            self, tokens: Sequence[int], *, all_logits: bool = False, cancel: threading.Event | None = None
+        ) -> npt.NDArray[np.float32]:
+            logits = super().extend(tokens, cancel=cancel)
+            if cancel is not None and self.length >= 1000:
+                cancel.set()
+            return logits
+
+    runtime = Slow(tokenizer, "", context_length=4096)
+    with pytest.raises(StopIteration) as ended:
+        next(decode(runtime, [5] * 2000, tokenizer, cancel=cancel))
+    assert ended.value.value == "cancelled"
+    assert runtime.length == 1024
+    assert next(decode(runtime, [5] * 976, tokenizer)).token >= 0
+    assert runtime.length == 2000

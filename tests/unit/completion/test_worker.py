@@ -274,6 +274,24 @@ def test_what_is_computed_ahead_goes_on_while_its_suggestion_is_typed_and_stops_
     desk.worker.close()
 
 
+def test_where_the_cursor_rests_the_text_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "_AHEAD_AFTER_S", 0.0)
+    monkeypatch.setattr(worker_module, "_IDLE_AFTER_S", 3600.0)
+    desk = Desk(HandSession(DOCUMENT))
+    desk.worker.follow(DOCUMENT[:30], "")
+    assert desk.started() == DOCUMENT[:30]
+    desk.worker.follow(DOCUMENT[:40], "")  # a key: at once
+    assert desk.started() == DOCUMENT[:40]
+    assert desk.session.cancelled == [DOCUMENT[:30]]
+    desk.session.steps.release()
+    desk.until(lambda: desk.session.cancelled == [DOCUMENT[:30], DOCUMENT[:40]])  # a token is enough
+    ask(desk, 1, 40)
+    assert desk.started() == DOCUMENT[:40]
+    desk.session.free.set()
+    assert desk.finished().suggestion.text == DOCUMENT[40:52]
+    desk.worker.close()
+
+
 def test_idle_time_is_used_once_and_a_key_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker_module, "_AHEAD_AFTER_S", 0.0)
     monkeypatch.setattr(worker_module, "_IDLE_AFTER_S", 0.0)
