@@ -163,6 +163,30 @@ class NativeRuntime:
         check_rewind(length, self.length)
         self._pages.rewind(length)
 
+    def snapshot(self) -> bytes:
+        """The sequence's tokens, as int32, and the pages that hold their keys and values; see `Snapshots.snapshot`."""
+        self._check_open()
+        tokens = np.array(self._pages.tokens, np.int32)
+        pages: bytes = self._cache[self._pages.table[: -(-len(tokens) // PAGE)]].tobytes()
+        return tokens.tobytes() + pages
+
+    def restore(self, state: bytes, length: int) -> None:
+        """Replace what is in the cache; see `Snapshots.restore`."""
+        self._check_open()
+        self._pages.rewind(0)
+        count = -(-length // PAGE)
+        if not 0 < length <= self.info.context_length or len(state) != 4 * length + count * self._cache.shape[1]:
+            raise InvalidFile(f"{len(state)} bytes are no keys and values of {length} tokens of this model")
+        tokens = np.frombuffer(state, np.int32, length).tolist()
+        if min(tokens) < 0 or max(tokens) >= self.info.vocab_size:
+            raise InvalidFile(f"a token of the state is outside the vocabulary of {self.info.vocab_size}")
+        common = self._pages.reuse(tokens)
+        self._pages.reserve(tokens[common:])
+        pages = np.frombuffer(state, np.uint8, offset=4 * length).reshape(count, -1)
+        first = common // PAGE  # what comes before is there
+        self._cache[self._pages.table[first:count]] = pages[first:]
+        self._pages.keep(tokens[common:])
+
     def close(self) -> None:
         """Free the model and end its threads; a second call does nothing."""
         if self._engine:

@@ -104,7 +104,7 @@ def _rounded(scales: npt.NDArray[np.float32], codes: Any) -> tuple[npt.NDArray[n
     return rounded.view(np.uint16), np.clip(np.nan_to_num(codes, posinf=127, neginf=-127), -127, 127).astype(np.int8)
 
 
-def _split_q6_k(rows: Bytes) -> tuple[npt.NDArray[np.float32], Any]:
+def _split_q6_k(rows: Bytes) -> tuple[Any, Any]:
     """256 weights: 128 bytes of low nibbles, 64 bytes of upper pairs of bits, 16 int8 scales, a float16 scale.
 
     Each half of 128 weights is four runs of 32; two runs share bytes of nibbles, all four those of upper bits.

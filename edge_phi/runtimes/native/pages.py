@@ -43,6 +43,11 @@ class Pages:
         self._path: list[_Page] = []
         self._clock = itertools.count(1)
 
+    @property
+    def tokens(self) -> list[int]:
+        """Those of the sequence."""
+        return list(itertools.chain.from_iterable(page.tokens for page in self._path))[: self.length]
+
     def rewind(self, length: int) -> None:
         """Shorten the sequence."""
         self.length = length

@@ -51,7 +51,8 @@ class Weights:
 
     def embed(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """The embeddings of some tokens, [tokens, width]."""
-        return (self.scales[tokens, :, None] * self.codes[tokens]).reshape(len(tokens), -1)
+        rows: npt.NDArray[np.float32] = (self.scales[tokens, :, None] * self.codes[tokens]).reshape(len(tokens), -1)
+        return rows
 
 
 def geometry_of(header: GgufHeader) -> library.Geometry | None:
@@ -120,13 +121,13 @@ def open_weights(header: GgufHeader, geometry: library.Geometry) -> Weights:
 
 
 def aligned_memory(nbytes: int, what: str) -> Bytes:
-    """Memory that begins at a multiple of 64 bytes.
+    """Zeroed memory that begins at a multiple of 64 bytes; what is not touched costs nothing.
 
     Raises:
         EdgePhiError: there is not enough.
     """
     try:
-        memory = np.empty(nbytes + 64, np.uint8)
+        memory = np.zeros(nbytes + 64, np.uint8)
     except MemoryError as error:
         raise EdgePhiError(f"{what}: {nbytes >> 20} MiB: not enough memory") from error
     return memory[-memory.ctypes.data % 64 :][:nbytes]

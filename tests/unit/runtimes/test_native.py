@@ -406,6 +406,26 @@ def test_only_a_page_is_left_out_for_want_of_room(artifact: Artifact, monkeypatc
     runtime.close()
 
 
+def test_a_snapshot_is_as_good_as_reading_again(
+    runtime: NativeRuntime, at_once: npt.NDArray[np.float32], artifact: Artifact
+) -> None:
+    runtime.extend(TOKENS[:75])
+    state = runtime.snapshot()
+    other = NativeRuntime(artifact, threads=1)
+    other.extend(TOKENS[:40])  # a page of it is known, and one holds only some of what is restored
+    other.extend([7, 7, 7])
+    other.restore(state, 75)
+    assert (other.length, other.snapshot()[: 4 * 75]) == (75, state[: 4 * 75])
+    np.testing.assert_array_equal(other.extend(TOKENS[75:90], all_logits=True), at_once[75:90])
+    assert other.reuse(TOKENS) == 90
+    hostile = np.full(75, 100, np.int32).tobytes() + state[4 * 75 :]
+    for damaged, length in ((state[:-1], 75), (state, 74), (state, 0), (b"", 75), (hostile, 75), (state, 300)):
+        with pytest.raises(InvalidFile):
+            other.restore(damaged, length)
+        assert other.length == 0
+    other.close()
+
+
 @settings(max_examples=60)
 @given(
     moves=st.lists(
@@ -549,6 +569,6 @@ def test_too_little_memory_is_an_error_of_one_line(artifact: Artifact, monkeypat
     def no_memory(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(weights.np, "empty", no_memory)
+    monkeypatch.setattr(weights.np, "zeros", no_memory)
     with pytest.raises(EdgePhiError, match="not enough memory"):
         NativeRuntime(artifact)
