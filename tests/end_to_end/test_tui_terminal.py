@@ -157,8 +157,10 @@ def test_a_whole_session_with_only_what_the_screen_shows(terminal: Terminal, tmp
     if "tab Accept" in terminal.screen():
         terminal.keys("BTab")  # the rest of the line
         terminal.until(lambda screen: at(screen) > after_word)
-    terminal.keys("C-z", "C-z", "C-z")  # both, and what was typed last
-    terminal.keys("C-End", "Enter")
+        terminal.keys("C-z")  # each is a step of its own
+        terminal.until(lambda screen: at(screen) == after_word)
+    terminal.keys("C-z")
+    terminal.until(lambda screen: at(screen) == start)
     terminal.keys("C-n")
     terminal.until(lambda screen: "tab Accept" in screen)
     before = at(terminal.screen())
@@ -168,10 +170,10 @@ def test_a_whole_session_with_only_what_the_screen_shows(terminal: Terminal, tmp
     terminal.keys("F2")
     terminal.until(lambda screen: " won by " in screen and "★ first" in screen)
     terminal.keys("Escape")
-    terminal.until(lambda screen: "f8 Bench" in screen)
+    terminal.until(lambda screen: "f9 Models" in screen)
 
     terminal.keys("F8")
-    terminal.until(lambda screen: "Enter measures" in screen and "onnx:int4" in screen)
+    terminal.until(lambda screen: "Enter measures" in screen and "onnx:float32" in screen)
     terminal.keys("Enter")
     terminal.until(lambda screen: "c Cancel" in screen and ("making it" in screen or "round 1" in screen))
     terminal.keys("c")
@@ -181,7 +183,7 @@ def test_a_whole_session_with_only_what_the_screen_shows(terminal: Terminal, tmp
 
     terminal.keys("F9")
     terminal.until(lambda screen: "● phi-1-nano" in " ".join(screen.split()))
-    terminal.keys("Home", "Enter")
+    terminal.keys("Home", "Down", "Enter")  # full precision, in the same engine
     terminal.until(lambda screen: "suggests from now on" in screen and "Models on this machine" not in screen)
     terminal.until(lambda screen: "float32" in screen and "ready" in screen)
 
