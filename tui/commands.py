@@ -29,7 +29,7 @@ class KeyCommands(Provider):
             if (score := max(matcher.match(name), matcher.match(help_) / 2)) > 0:
                 yield Hit(score, matcher.highlight(name), run, help=help_)
 
-    def _commands(self) -> list[tuple[str, str, partial[object]]]:
+    def _commands(self) -> list[tuple[str, str, partial[Any]]]:
         app = self.app
         live = live_commands(self.screen)
         return [
