@@ -51,7 +51,8 @@ class Weights:
 
     def embed(self, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.float32]:
         """The embeddings of some tokens, [tokens, width]."""
-        rows: npt.NDArray[np.float32] = (self.scales[tokens, :, None] * self.codes[tokens]).reshape(len(tokens), -1)
+        with np.errstate(all="ignore"):  # a file may hold what is no number
+            rows: npt.NDArray[np.float32] = (self.scales[tokens, :, None] * self.codes[tokens]).reshape(len(tokens), -1)
         return rows
 
 
