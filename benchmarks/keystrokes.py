@@ -161,6 +161,7 @@ def figures(seen: Seen, ours: Seen) -> dict[str, float | None]:
         "known_share": seen.known / len(seen.first_ms) if seen.first_ms else None,
         "accepted": seen.accepted,
         "cpu_s": seen.cpu_s,
+        "cpu_ms_per_key": 1e3 * seen.cpu_s / seen.asked,
         "cpu_ms_per_accepted": 1e3 * seen.cpu_s / seen.accepted if seen.accepted else None,
     }
     for kind in ("first", "whole"):
@@ -183,14 +184,15 @@ def markdown(rows: dict[str, dict[str, float | None]], notes: list[str]) -> str:
         value = row.get(name)
         if value is None:
             return "-"
-        ratio = row.get("cpu_ratio" if name.startswith("cpu") else name.replace("_ms", "") + "_ratio")
+        ratio = row.get("cpu_ratio" if name == "cpu_ms_per_accepted" else name.replace("_ms", "") + "_ratio")
         return form.format(value) + ("" if ratio is None or ratio == 1 else f" ({ratio:.2f}x)")
 
     columns = [("keys", "asked", "{:.0f}"), ("with a suggestion", "shown_share", "{:.0%}"),
                ("first seen ms p50", "first_p50_ms", "{:.1f}"), ("p95", "first_p95_ms", "{:.0f}"),
                ("whole ms p50", "whole_p50_ms", "{:.1f}"), ("p95", "whole_p95_ms", "{:.0f}"),
                ("without a model call", "known_share", "{:.0%}"), ("characters accepted", "accepted", "{:.0f}"),
-               ("CPU ms per accepted", "cpu_ms_per_accepted", "{:.0f}")]  # fmt: skip
+               ("CPU ms per accepted", "cpu_ms_per_accepted", "{:.0f}"),
+               ("CPU ms per key", "cpu_ms_per_key", "{:.1f}")]  # fmt: skip
     lines = [f"| | {' | '.join(title for title, _, _ in columns)} |", f"| --- |{' ---: |' * len(columns)}"]
     lines += [
         f"| {name} | {' | '.join(cell(row, key, form) for _, key, form in columns)} |" for name, row in rows.items()
@@ -240,9 +242,8 @@ def main() -> None:
     rows = {name: figures(one, seen["edge-phi"]) for name, one in seen.items()}
     command = shlex.join(["python", "benchmarks/keystrokes.py", *sys.argv[1:]])
     notes = [
-        f"`{command}`: {model.name}, {artifact.file_bytes / 1e6:.1f} MB, {given.threads} threads, {len(traces)} traces, speed "
-        f"{given.speed:g}. In brackets edge-phi to the system; of times, on the keys after which both showed "
-        "something.",
+        f"`{command}`: {model.name}, {artifact.file_bytes / 1e6:.1f} MB, {given.threads} threads, {len(traces)} "
+        f"traces, speed {given.speed:g}. In brackets edge-phi to it; of times, on the keys after which both had one.",
     ]
     if server is None:
         notes.append("llama-server was not given (--llama-server): it is left out.")
