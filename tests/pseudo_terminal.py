@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import select
 import struct
 import subprocess
@@ -52,7 +53,8 @@ class PseudoTerminal:
         deadline = time.monotonic() + PATIENCE_S
         while not all(text.encode() in self.written[self._read_to :] for text in texts):
             if not self._read(0.1) or time.monotonic() > deadline:
-                pytest.fail(f"waited in vain for {texts}: {self.written[self._read_to :][-3000:]!r}")
+                plain = re.sub(rb"\x1b\[[0-9;]*m", b"", self.written[self._read_to :])
+                pytest.fail(f"waited in vain for {texts}: {plain[-3000:]!r}")
         self._read_to = len(self.written)
 
     def close(self) -> int:

@@ -210,7 +210,7 @@ class EditorScreen(SuggestingScreen):
             if answer == "stay" or (answer == "save" and not await self.save(editor)):
                 return
         self._journal.drop(editor.id or "")
-        await self.files.remove(editor)
+        await self.files.close(editor)
 
     # -- finding
 
@@ -368,7 +368,8 @@ class EditorScreen(SuggestingScreen):
             self._write_journal()
             if not await asyncio.to_thread(self._journal.flush):
                 return  # it is still where it was
-        await asyncio.to_thread(lambda: [leftover.forget() for leftover in leftovers])
+        for leftover in leftovers:
+            await asyncio.to_thread(leftover.forget)
 
     async def _recover(self, text: Unsaved) -> None:
         """Open the file as it is now, and put the text over it: undo shows what is on disk."""

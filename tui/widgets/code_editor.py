@@ -11,6 +11,7 @@ from rich.segment import Segment
 from rich.text import Text
 from textual import events
 from textual.binding import BindingType
+from textual.cache import LRUCache
 from textual.document._document_navigator import DocumentNavigator
 from textual.document._edit import Edit
 from textual.geometry import Offset, Region, Size, Spacing
@@ -29,6 +30,7 @@ from .highlighting import highlights
 
 _HIGHLIGHT_LIMIT = 500_000  # characters; beyond, parsing at every key would be felt
 _BRACKET_REACH = 20_000  # characters searched for the other bracket at every move of the cursor
+_STRIPS = 512  # drawn lines that are kept
 _LONG_LINE = 2_000  # characters; of longer lines only what is in view is drawn
 _HIGHLIGHT_MARGIN = 50  # lines above and below the visible ones that are coloured with them
 
@@ -57,7 +59,7 @@ class CodeEditor(TextArea, inherit_bindings=False):
         self._ghost_rows: list[Text] = []  # the ghost's lines below the cursor's
         self._document_size = Size(0, 0)
         self._highlighted = range(0)
-        self._text: str | None = None
+        self._strips: LRUCache[tuple[object, ...], Strip] = LRUCache(_STRIPS)
         super().__init__(
             soft_wrap=False,
             tab_behavior="indent",
@@ -276,17 +278,6 @@ class CodeEditor(TextArea, inherit_bindings=False):
 
     # -- drawing
 
-    @property
-    def text(self) -> str:
-        """The whole text, joined once per edit: TextArea asks for it at every line it draws."""
-        if self._text is None:
-            self._text = self.document.text
-        return self._text
-
-    @text.setter
-    def text(self, value: str) -> None:
-        self.load_text(value)
-
     def _set_document(self, text: str, language: str | None) -> None:
         super()._set_document(text, language)
         self.wrapped_document = FlatDocument(self.document, tab_width=self.indent_width)
@@ -294,8 +285,7 @@ class CodeEditor(TextArea, inherit_bindings=False):
         self._refresh_size()
 
     def _build_highlight_map(self) -> None:
-        """Forget what was known of the text; the colours in view are looked up when they are drawn."""
-        self._text = None
+        """The colours in view are looked up when they are drawn."""
         self._line_cache.clear()
         self._highlights.clear()
         self._highlighted = range(0)
@@ -366,10 +356,48 @@ class CodeEditor(TextArea, inherit_bindings=False):
         cursor_row = self.cursor_location[0]
         below = self.scroll_offset.y + y - cursor_row
         if below <= 0 or not self._ghost_rows:
-            return super().render_line(y)
+            return self._render_row(y)
         if below <= len(self._ghost_rows):
             return self._render_ghost_row(self._ghost_rows[below - 1])
-        return super().render_line(y - len(self._ghost_rows))
+        return self._render_row(y - len(self._ghost_rows))
+
+    def _render_row(self, y: int) -> Strip:
+        """A line of the document, drawn anew only if what is drawn of it changed: a key changes one line of many.
+
+        TextArea forgets all lines at every edit, and joins the whole text to see whether there is any.
+        """
+        row = self.scroll_offset.y + y
+        if row >= self.document.line_count:
+            return self._render_line(y)
+        cursor_row, column = self.cursor_location
+        selection = self.selection
+        top, bottom = sorted(selection)
+        bracket = self._matching_bracket_location
+        marks_bracket = bracket is not None and selection.is_empty and row in (cursor_row, bracket[0])
+        drawn = (
+            self.document.get_line(row),
+            row,
+            self.theme,
+            self.size,
+            self.gutter_width,
+            self.virtual_size.width,
+            self.scroll_offset.x,
+            tuple(self._highlights[row]) if row in self._highlights else (),
+            selection if not selection.is_empty and top[0] <= row <= bottom[0] else None,
+            (bracket, self._has_cursor) if marks_bracket else None,
+            (column, self._draw_cursor, self._has_cursor, self.suggestion, bool(self._ghost_rows))
+            if row == cursor_row
+            else None,
+        )
+        strip = self._strips.get(drawn)
+        if strip is None:
+            strip = self._strips[drawn] = self._render_line(y)
+        return strip
+
+    def notify_style_update(self) -> None:
+        """Forget all lines: their colours changed."""
+        self._strips.clear()
+        super().notify_style_update()
 
     def _render_ghost_row(self, text: Text) -> Strip:
         gutter = Segment(" " * self.gutter_width, self._theme.gutter_style)

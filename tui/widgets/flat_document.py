@@ -22,6 +22,10 @@ class FlatDocument(WrappedDocument):
     Only the lines' widths are kept, for the widest one says how far the view can be scrolled.
     """
 
+    _widths: list[int]
+    _counts: Counter[int]
+    _widest: int
+
     def wrap(self, width: int, tab_width: int | None = None) -> None:
         """Take note of the tab width and measure all lines; there is nothing to wrap."""
         self._tab_width = tab_width or self._tab_width

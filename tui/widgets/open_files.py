@@ -67,11 +67,11 @@ class OpenFiles(Vertical):
         await self.query_one(FileTabs).add_tab(self._tab(editor))
         self.show(editor)
         if idle is not None:
-            await self.remove(idle)
+            await self.close(idle)
         self._show_tabs()
         return editor
 
-    async def remove(self, editor: CodeEditor) -> None:
+    async def close(self, editor: CodeEditor) -> None:
         """Close an editor, whatever is in it."""
         if len(self._order) == 1:
             await self.add(Document())

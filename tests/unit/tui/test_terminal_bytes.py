@@ -46,7 +46,9 @@ def test_nothing_but_visible_text_reaches_the_terminal(tmp_path: Path) -> None:
     terminal.until("start", "Quit")
     terminal.send("\x1b[6~" * 4)  # page down through all of it
     terminal.until("end")
-    terminal.send("\x1b[1;5F\r\x0e")  # to the end, a line, a suggestion
+    terminal.send("\x1b[1;5F\r")  # to the end, a line
+    terminal.until(f" {len(lines) + 4}:1 ")
+    terminal.send("\x0e")  # a suggestion
     terminal.until("answered")
     terminal.send("\t")
     terminal.send("\x02")  # the project's files
