@@ -217,10 +217,9 @@ def main() -> None:
     model = find_model(given.model)
     artifact = model.artifacts[0] if given.model.endswith(".gguf") else model.artifact("gguf:q4_0")
     tokenizer = open_tokenizer(artifact)
-    traces = read_traces()
+    traces = read_traces()[: given.traces]
     if given.own_text:
         traces = own_text_traces(traces, artifact, given.threads)
-    traces = traces[: given.traces]
     screen, server = Screen(), None
     systems: list[System] = [EdgePhi(artifact, given.threads, screen.show)]
     try:
