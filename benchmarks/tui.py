@@ -80,12 +80,15 @@ class Terminal:
         limit = time.perf_counter() + PATIENCE_S
         while time.perf_counter() < limit:
             if select.select([self._master], [], [], 0.5)[0]:
-                with suppress(OSError):
+                try:
                     self._read += os.read(self._master, 65536)
+                except OSError as error:  # nobody has the other end
+                    raise SystemExit(f"the command ended: {ESCAPES.sub(b'', self._read)[-2000:].decode()}") from error
                 now = time.perf_counter()
                 if found(ESCAPES.sub(b"", self._read)):
                     return now
-        raise SystemExit(f"waited in vain; the terminal has {ESCAPES.sub(b'', self._read)[-400:]!r}")
+        drawn = ESCAPES.sub(b"", self._read)
+        raise SystemExit(f"waited in vain; the terminal has {drawn[:400]!r} ... {drawn[-400:]!r}")
 
     def drain(self, seconds: float) -> None:
         """Read and forget what comes for so long."""
@@ -187,13 +190,14 @@ class Bench:
             ("both engines at work", self._short, True),
             (f"{LONG_FILE_LINES} lines, both engines at work", self._long, True),
         ):
+            print(f"  {kind}", file=sys.stderr)
             terminal = self._terminal("editor", str(file), "busy" if busy else "idle")
             try:
                 terminal.wait_for(lambda drawn, name=file.name: name.encode() in drawn)
-                (self._folder / "go").unlink(missing_ok=True)
                 while not (self._folder / "ready").exists():
                     terminal.drain(0.2)
                 (self._folder / "ready").unlink()
+                terminal.drain(2.0)  # the first frames are drawn, and the text has the keys
                 found[kind] = [self._echo(terminal) for _ in range(self._keys)]
                 if file == self._long:
                     found[f"Page Down, {kind}"] = [self._page_down(terminal) for _ in range(self._keys)]
