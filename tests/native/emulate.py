@@ -45,11 +45,13 @@ def main() -> int:
                 continue
             command = [*emulator, str(built(compiler, flags, Path(folder)))]
             known = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-            chosen = kernels in known if flags else known[0] == kernels
+            if flags and kernels not in known:
+                print(f"{name}: not run, this processor has no AVX-512 VNNI")
+                continue
             got = logits(command, kernels) if kernels in known else np.zeros(0, np.uint32)
             same = got.shape == expected.shape and bool((got == expected).all())
             print(f"{name}: {'the same' if same else 'DIFFERS'}, {got.size} logits; offered {', '.join(known)}")
-            failed += not (same and chosen)
+            failed += not (same and (flags or known[0] == kernels))
     return int(failed > 0)
 
 

@@ -376,7 +376,7 @@ def test_close_ends_its_threads_and_use_after_it_is_refused(artifact: Artifact) 
 
 
 def test_sequences_share_what_they_have_in_common(
-    runtime: NativeRuntime, at_once: npt.NDArray[np.float32], artifact: Artifact, monkeypatch: pytest.MonkeyPatch
+    runtime: NativeRuntime, at_once: npt.NDArray[np.float32], artifact: Artifact
 ) -> None:
     """Back from elsewhere, nothing that was computed is computed again: not after an edit, nor in another file."""
     edited = [*TOKENS[:100], *TOKENS[150:190]]
