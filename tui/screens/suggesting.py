@@ -77,7 +77,11 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
             self._engines["baseline"] = self._engine("baseline", self.baseline)
             self.panel.baseline = EngineView(self.baseline.engine, self.baseline.quant)
         self.title_bar.state = f"loading {self.quantized.quant}…"
-        self._engines["quantized"].start()
+        self.call_after_refresh(self._load, self._engines["quantized"])  # the first frame comes first
+
+    def _load(self, engine: Engine) -> None:
+        if engine in self._engines.values():
+            engine.start()
 
     async def stop_engines(self) -> None:
         """Close both engines; without blocking the loop their last reports go to."""
