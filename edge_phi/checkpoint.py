@@ -11,13 +11,14 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from .errors import InvalidCall, InvalidFile
 from .safetensors_files import INDEX_FILE, WEIGHTS_FILE, StoredTensor, has_weights, read_tensors, weights_files
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 __all__ = [
     "CONFIG_FILE",
@@ -212,6 +213,8 @@ class Checkpoint:
         Raises:
             InvalidFile: a value is not a finite number, or the file has become shorter.
         """
+        import numpy as np  # only here: who lists models, or draws an editor's first frame, should not wait for it
+
         stored = self.tensors[name]
         type_ = np.dtype({"F32": "<f4", "F16": "<f2", "BF16": "<u2"}[stored.dtype])
         shape = (stop - start, *stored.shape[1:])
