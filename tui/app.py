@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.app import App
@@ -22,26 +22,24 @@ from .characters import one_line
 from .commands import KeyCommands
 from .document import Document
 from .engine import EngineChoice
-from .function_prompt import docstring_of, place_of
 from .keys import bindings
 from .memory import Memory
 from .race import Lender
-from .screens.ask_request import AskRequest
-from .screens.bench import BenchScreen
 from .screens.editor import EditorScreen
-from .screens.help import HelpScreen
-from .screens.models import Chosen, ModelsScreen
-from .screens.race import RaceScreen
-from .screens.tour import Tour
 from .settings import Settings, settings_file
 from .themes import CYCLE, THEMES
-from .writing import Writing
+
+if TYPE_CHECKING:
+    from .screens.models import Chosen
 
 Choose = Callable[[str, "str | None"], "tuple[EngineChoice, EngineChoice | None]"]
 
 
 class EdgePhiApp(App[None]):
-    """Edits one document; `quantized` suggests and `baseline` is timed beside it."""
+    """Edits one document; `quantized` suggests and `baseline` is timed beside it.
+
+    What a screen needs is imported when it is first shown: the editor's first frame should not wait for it.
+    """
 
     TITLE = "edge-phi"
     CSS_PATH = Path(__file__).with_name("app.tcss")  # whole, so that it is found for a class made of this one
@@ -115,6 +113,8 @@ class EdgePhiApp(App[None]):
 
     def action_help(self) -> None:
         """Show every key there is."""
+        from .screens.help import HelpScreen
+
         if not isinstance(self.screen, HelpScreen):
             self.push_screen(HelpScreen(one_line(str(settings_file()))))
 
@@ -126,16 +126,22 @@ class EdgePhiApp(App[None]):
         elif not policy.worth_asking(before):
             self.notify("Type something first: there is nothing to continue", timeout=3)
         else:
+            from .screens.race import RaceScreen
+
             self.editor_screen.lend_engines()
             self.push_screen(RaceScreen(self.lenders, before, after))
 
     def action_bench(self) -> None:
         """Measure every form of the model."""
+        from .screens.bench import BenchScreen
+
         self.editor_screen.lend_engines(load=False)
         self.push_screen(BenchScreen(self._model))
 
     def action_models(self) -> None:
         """See what is here, and change what suggests."""
+        from .screens.models import ModelsScreen
+
         screen = self.editor_screen
         baseline = _form(screen.baseline) if screen.baseline else ""
         self.push_screen(ModelsScreen(self._model, _form(screen.quantized), baseline), self._use)
@@ -146,6 +152,8 @@ class EdgePhiApp(App[None]):
 
     def action_tour(self) -> None:
         """Show the first things to do."""
+        from .screens.tour import Tour
+
         self.push_screen(Tour())
 
     def action_next_theme(self) -> None:
@@ -181,6 +189,10 @@ class EdgePhiApp(App[None]):
         self.notify(f"{chosen.form} of {one_line(quantized.model)} suggests from now on", timeout=4, markup=False)
 
     async def _write_function(self) -> None:
+        from .function_prompt import docstring_of, place_of
+        from .screens.ask_request import AskRequest
+        from .writing import Writing
+
         screen = self.editor_screen
         request = await self.push_screen_wait(AskRequest())
         if not request:

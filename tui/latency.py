@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from edge_phi.measure.timing import percentile
-
 if TYPE_CHECKING:
     from edge_phi.completion.session import Suggestion
 
@@ -65,6 +63,8 @@ class History:
 
 def p50_p95(values: Sequence[float]) -> tuple[float, float] | None:
     """The median and the 95th percentile; None of nothing."""
+    from edge_phi.measure.timing import percentile  # not before there is a suggestion: it brings the runtimes
+
     return (percentile(values, 50), percentile(values, 95)) if values else None
 
 
