@@ -14,6 +14,7 @@ from textual.binding import BindingType
 from textual.cache import LRUCache
 from textual.document._document_navigator import DocumentNavigator
 from textual.document._edit import Edit
+from textual.document._syntax_aware_document import SyntaxAwareDocument
 from textual.geometry import Offset, Region, Size, Spacing
 from textual.message import Message
 from textual.strip import Strip
@@ -26,12 +27,13 @@ from ..ghost import Ghost
 from ..keys import bindings
 from .code_theme import code_theme
 from .flat_document import FlatDocument
-from .highlighting import highlights
+from .highlighting import highlights, read_in_chunks
 
 _HIGHLIGHT_LIMIT = 500_000  # characters; beyond, parsing at every key would be felt
 _BRACKET_REACH = 20_000  # characters searched for the other bracket at every move of the cursor
+_WIDTH_STEP = 64  # cells
 _STRIPS = 512  # drawn lines that are kept
-_LONG_LINE = 2_000  # characters; of longer lines only what is in view is drawn
+_LONG_LINE = 5_000  # cells; where a line is longer, only what is in view is drawn
 _HIGHLIGHT_MARGIN = 50  # lines above and below the visible ones that are coloured with them
 
 
@@ -282,6 +284,8 @@ class CodeEditor(TextArea, inherit_bindings=False):
         super()._set_document(text, language)
         self.wrapped_document = FlatDocument(self.document, tab_width=self.indent_width)
         self.navigator = DocumentNavigator(self.wrapped_document)
+        if isinstance(self.document, SyntaxAwareDocument):
+            read_in_chunks(self.document)
         self._refresh_size()
 
     def _build_highlight_map(self) -> None:
@@ -295,7 +299,8 @@ class CodeEditor(TextArea, inherit_bindings=False):
         bottom = min(self.scroll_offset.y + self.size.height, self.document.line_count)
         top = min(max(0, self.scroll_offset.y - len(self._ghost_rows)), bottom)
         if self._highlight_query and not (self._highlighted.start <= top and bottom <= self._highlighted.stop):
-            rows = range(max(0, top - _HIGHLIGHT_MARGIN), bottom + _HIGHLIGHT_MARGIN)
+            margin = _HIGHLIGHT_MARGIN if self._highlighted else 0  # after a key, no more than what is seen
+            rows = range(max(0, top - margin), bottom + margin)
             self._line_cache.clear()
             self._highlights.clear()
             self._highlights.update(highlights(self.document, self._highlight_query, rows))
@@ -304,12 +309,14 @@ class CodeEditor(TextArea, inherit_bindings=False):
 
     def _render_line(self, y: int) -> Strip:
         row = self.scroll_offset.y + y
-        if row < self.document.line_count and len(self.document.get_line(row)) > _LONG_LINE:
+        if row < self.document.line_count and (
+            len(self.document.get_line(row)) > _LONG_LINE or self.virtual_size.width > _LONG_LINE
+        ):
             return self._render_window(row)
         return super()._render_line(y)
 
     def _render_window(self, row: int) -> Strip:
-        """The part of a very long line that is in view: to draw all of it would be felt at every key."""
+        """The part of a line that is in view, without colours: TextArea draws all of it, as wide as the widest line."""
         left, width = self.scroll_offset.x, max(0, self.size.width - self.gutter_width)
         first = self.wrapped_document.offset_to_location(Offset(left, row))[1]
         at = self.wrapped_document.location_to_offset((row, first)).x
@@ -436,5 +443,6 @@ class CodeEditor(TextArea, inherit_bindings=False):
             inline = self._ghost_text(self.suggestion).cell_len
             widest = max([after + inline, *(text.cell_len for text in self._ghost_rows)])
             width, height = max(width, widest + self.gutter_width + 1), height + len(self._ghost_rows)
-        self.virtual_size = Size(width, height)
+        # In steps: lines are drawn as wide as the view can be scrolled, so with each other width all are drawn anew.
+        self.virtual_size = Size(-(-width // _WIDTH_STEP) * _WIDTH_STEP, height)
         self._refresh_scrollbars()
