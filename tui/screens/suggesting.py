@@ -144,6 +144,7 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
     def action_dismiss_suggestion(self) -> None:
         """Take the suggestion away and stop the model."""
         self.editor.drop_ghost()
+        self._cancel("quantized")
 
     def action_next_suggestion(self) -> None:
         """Show another suggestion for the same place, asking the model where none is known."""
@@ -183,7 +184,8 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
     def _ghost_changed(self, event: CodeEditor.GhostChanged) -> None:
         if self._request is not None and event.lost == self._request.ticket:
             self._request = None
-            self._cancel("quantized")
+            if engine := self._engines.get("quantized"):
+                engine.follow(*self.editor.around_cursor())  # what it makes may be what comes next
             self._cancel("baseline")
             self._be_ready()
         self.refresh_bindings()
