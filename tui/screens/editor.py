@@ -172,7 +172,8 @@ class EditorScreen(SuggestingScreen):
         """Show the project's files and give them the keys; hide them if they have them."""
         trees = self.query(ProjectTree)
         if not trees:
-            tree = ProjectTree(self.document.path.parent if self.document.path else ".")
+            tree = ProjectTree((self.document.path.parent if self.document.path else Path()).resolve())
+            tree.show_root = False
             self.query_one("#work").mount(tree, before=0)
             tree.focus()
         elif (tree := trees.first()).has_focus or not tree.display:
