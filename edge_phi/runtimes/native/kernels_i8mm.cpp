@@ -39,7 +39,7 @@ inline void interleave(int8x16_t first, int8x16_t second, int8x16_t *to) {
 }
 
 struct Bits {
-  static constexpr int group = 8;
+  static constexpr int group = 4;
   static constexpr bool paired = true;
   using Weights = Registers;
   static inline float32x4_t sum(const Registers &w, const ActivationBlock &x, const ActivationBlock &y,
