@@ -66,7 +66,7 @@ async def test_the_footer_names_tab_and_escape_only_while_they_do_something(stag
         assert "Accept" not in stage.drawn() and "Dismiss" not in stage.drawn()
         await stage.ask(line=1, column=5)
         await stage.pilot.pause()
-        keys = "tab Accept ^right Word esc Dismiss f1 Help ^q Quit"
+        keys = "tab Accept ^→ Word esc Dismiss f1 Help ^q Quit"
         assert stage.drawn().splitlines()[-1].split() == keys.split()
 
 
