@@ -269,7 +269,8 @@ class _Recorder:
         self._path = path
         self._place = place
         self._on_step = on_step
-        self._pending: tuple[int, Tensor, torch.cuda.Event | None] | None = None
+        # With what tells when it was done: on the CPU it is done before it is added.
+        self._pending: tuple[int, Tensor, torch.cuda.Event | float] | None = None
         self._skipped_in_a_row = 0
         flops = estimate(recipe, model.config, processes=place.processes, device=place.device.type)
         self._flops_per_token = flops.flops_per_token / place.processes
@@ -280,12 +281,12 @@ class _Recorder:
 
     def add(self, step: int, figures: Tensor) -> None:
         """Take a step that is queued, and report the one before it."""
-        event = None
+        done: torch.cuda.Event | float = time.perf_counter()
         if figures.device.type == "cuda":
             figures = figures.to("cpu", non_blocking=True)
-            event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-            event.record()
-        before, self._pending = self._pending, (step, figures, event)
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+            done.record()
+        before, self._pending = self._pending, (step, figures, done)
         if before:
             self._report(*before)
 
@@ -300,13 +301,13 @@ class _Recorder:
         self._since = time.perf_counter()
 
     def _report(
-        self, step: int, figures: Tensor, event: torch.cuda.Event | None, validation: TokenArray | None = None
+        self, step: int, figures: Tensor, done: torch.cuda.Event | float, validation: TokenArray | None = None
     ) -> StepMetrics:
-        if event:
-            event.synchronize()
+        if isinstance(done, torch.cuda.Event):
+            done.synchronize()
+            done = time.perf_counter()
         loss, norm, signals = figures.tolist()
-        now = time.perf_counter()
-        seconds, self._since = now - self._since, now
+        seconds, self._since = done - self._since, done
         recipe = self._recipe
         held_out = None
         if validation:

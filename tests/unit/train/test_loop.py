@@ -53,6 +53,23 @@ def test_loss_falls_and_is_recorded(tmp_path: Path, data: Shards, optimizer: str
     assert all(metrics.mfu_nominal is None and metrics.mfu_measured > 0 for metrics in seen)
 
 
+def test_a_step_takes_as_long_as_its_work(tmp_path: Path, data: Shards, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = 0.0
+    forward = Phi.forward
+
+    def slow_forward(self: Phi, *arguments: object) -> object:
+        nonlocal seconds
+        seconds += 2.0 if torch.is_grad_enabled() else 100.0  # validation counts for no step
+        return forward(self, *arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Phi, "forward", slow_forward)
+    monkeypatch.setattr("edge_phi.train.loop.measured_flops", lambda device: 1e9)
+    monkeypatch.setattr("edge_phi.train.loop.time.perf_counter", lambda: seconds)
+    seen: list[StepMetrics] = []
+    train(recipe(steps=6, validate_every=3, save_every=3), data, tmp_path, on_step=seen.append)
+    assert [metrics.tokens_per_s for metrics in seen] == [4 * 32 / 2.0] * 6
+
+
 def test_one_batch_is_learnt_by_heart(tmp_path: Path, data: Shards) -> None:
     one = shards(tmp_path / "one", texts=["def double(value):\n    return value + value\n"] * 8)
     array = one.arrays["code"]
