@@ -9,8 +9,7 @@ Q4_0 (ggml-quants.c, quantize_row_q4_0_ref) takes 32 weights of a row at a time.
 magnitude divided by -8, in float16; weights are multiples of the scale from -8 to 7. Scales here have five significant
 bits instead of eleven. A multiple then has at most eight, for none of them needs more than three, and bfloat16 holds
 it: checkpoints stay as small as others are, and a GPU's bfloat16 products have the weights that engines will have. The
-coarser scales cost nothing, since weights are rounded to the multiples of what the scale became. Of some scales, each
-clipping the block's extreme a little more, the one of the least squared error is taken: 8 % less error than the first.
+coarser scales cost nothing, since weights are rounded to the multiples of what the scale became.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from edge_phi.errors import InvalidCall
 from .model import Embedding, Linear, Phi
 
 _DROPPED_BITS = 19  # of float32's 24 significant ones
-_CLIPPINGS = (1.0, 0.95, 0.9, 0.85)  # of a block's extreme, which others gain by; on the grid the first has no error
 
 
 def make_quantize_aware(model: Phi) -> None:
@@ -52,16 +50,11 @@ def round_to_grid(weights: Tensor) -> Tensor:
     blocks = weights.bfloat16().float().view(*weights.shape[:-1], -1, BLOCK)
     lowest, highest = blocks.amin(-1, keepdim=True), blocks.amax(-1, keepdim=True)
     extreme = torch.where(highest > -lowest, highest, lowest)
-    best, least = None, None
-    for clipping in _CLIPPINGS:
-        rounded = _round_with(_five_bits(clipping * extreme / -8), blocks, extreme)
-        error = (rounded - blocks).square_().sum(-1, keepdim=True)
-        if best is None or least is None:
-            best, least = rounded, error
-        else:
-            best, least = torch.where(error < least, rounded, best), torch.minimum(error, least)
-    assert best is not None
-    return best.flatten(-2).to(weights.dtype)
+    scale = _five_bits(extreme / -8)
+    codes = (blocks / torch.where(scale == 0, 1, scale)).round().clamp(-8, 7)
+    # What the scale will be made from again. It is -8 already, except where float16 has few bits left.
+    codes = torch.where(blocks == extreme, -8, codes)
+    return (codes * scale).flatten(-2).to(weights.dtype)
 
 
 class StraightThrough(torch.autograd.Function):
@@ -76,12 +69,6 @@ class StraightThrough(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> Tensor:  # type: ignore[override]
         """[rows, width] to the same."""
         return grad
-
-
-def _round_with(scale: Tensor, blocks: Tensor, extreme: Tensor) -> Tensor:
-    codes = (blocks / torch.where(scale == 0, 1, scale)).round_().clamp_(-8, 7)
-    # What the scale will be made from again. It is -8 already, except where float16 has few bits left.
-    return torch.where(blocks == extreme, -8, codes) * scale
 
 
 def _five_bits(scales: Tensor) -> Tensor:
