@@ -96,7 +96,6 @@ SCENES = {
     "editor-contrast": Scene((60, 20), CONTRAST, suggested),
     "race": Scene((100, 26), DARK, raced),
     "bench": Scene((116, 34), DARK, measured),
-    "models": Scene((100, 26), LIGHT, pressed("f9")),
     "help": Scene((100, 36), DARK, pressed("f1")),
     "tour": Scene((80, 24), DARK, pressed("f10")),
 }
