@@ -1,6 +1,6 @@
 """Where tasks run: in this process, or in processes of datatrove's local executor.
 
-A task is a number. `Tasks` is the datatrove pipeline step that does the task of its rank: whoever has a cluster gives
+A task is a number. `Tasks` is the datatrove pipeline step that does the tasks of its rank: whoever has a cluster gives
 it to datatrove's SlurmPipelineExecutor or RayPipelineExecutor instead (docs/data.md).
 """
 
@@ -11,7 +11,6 @@ import functools
 import os
 import pickle
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,14 +45,17 @@ class Tasks(PipelineStep):  # type: ignore[misc]
         return data
 
 
-@dataclass(frozen=True)
 class _Packed:
-    """A task as bytes, since datatrove pickles its whole pipeline anew for every rank: the files of all in each."""
+    """A task as bytes, since datatrove pickles its whole pipeline anew for every rank: the files of all in each.
 
-    pickled: bytes = field(repr=False)
+    No dataclass: datatrove would write its bytes into a log.
+    """
+
+    def __init__(self, pickled: bytes) -> None:
+        self._pickled = pickled
 
     def unpack(self) -> Callable[[int], None]:
-        return _unpickled(self.pickled)
+        return _unpickled(self._pickled)
 
 
 @functools.lru_cache(maxsize=1)
