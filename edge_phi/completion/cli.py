@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
@@ -41,7 +42,20 @@ def complete(
     ] = "",
     max_tokens: Annotated[int, typer.Option(help="Stop after so many tokens.")] = 128,
     temperature: Annotated[float, typer.Option(help="0 takes the most probable token, more varies.")] = 0.0,
+    top_p: Annotated[
+        float, typer.Option(help="Of the most probable tokens, those that together have this share.")
+    ] = 1.0,
+    min_p: Annotated[
+        float, typer.Option(help="Only tokens at least this times as probable as the most probable one.")
+    ] = 0.0,
+    repetition_penalty: Annotated[
+        float, typer.Option(help="Above 1, tokens the completion has already become less probable.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the random numbers behind a temperature above 0.")] = 0,
+    max_seconds: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(help="Stop after so much time, the text read by then.", show_default=False),
+    ] = None,
     min_logprob: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(
@@ -54,7 +68,16 @@ def complete(
     from .decode import DecodeSettings
     from .session import open_session
 
-    settings = DecodeSettings(max_tokens=max_tokens, temperature=temperature, seed=seed, min_logprob=min_logprob)
+    settings = DecodeSettings(
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+        max_seconds=math.inf if max_seconds is None else max_seconds,
+        seed=seed,
+        min_logprob=min_logprob,
+    )
     cursor = parse_cursor(at) if at else None
     name = str(file) if file else "standard input"
     buffer = read_buffer(file) if file else _read_stdin()

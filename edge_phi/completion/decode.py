@@ -20,9 +20,9 @@ from .healing import Healing
 from .speculate import Speculation
 from .verdict import StopRule, judge
 
-# The model ended the text; a stop rule did; the tokens or the context were used up; the model was less sure of its text
-# than asked; the caller cancelled.
-Finish = Literal["end", "stop", "length", "unsure", "cancelled"]
+# The model ended the text; a stop rule did; the tokens, the context or the time were used up; the model was less sure
+# of its text than asked; the caller cancelled.
+Finish = Literal["end", "stop", "length", "time", "unsure", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,15 @@ class DecodeSettings:
     max_tokens: int = 64  # at least 1; what healing repeats is not counted
     temperature: float = 0.0  # 0 is greedy: the most probable token
     top_p: float = 1.0  # nucleus sampling (Holtzman et al. 2020): 0 < top_p <= 1
+    # Of the most probable token's probability, what another must have (min-p sampling, Nguyen et al. 2024,
+    # https://arxiv.org/abs/2407.01082), after the temperature: 0 <= min_p <= 1
+    min_p: float = 0.0
+    # Logits of tokens that were chosen before are divided by it, negative ones multiplied, greedy too (penalized
+    # sampling, Keskar et al. 2019, https://arxiv.org/abs/1909.05858, which takes 1.2): more than 0. The prompt's tokens
+    # are left alone, for code repeats its names.
+    repetition_penalty: float = 1.0
+    # From the call, the prompt's reading included; looked at after each token, so that one comes always.
+    max_seconds: float = math.inf
     seed: int = 0  # of numpy's default generator; the same seed gives the same text
     # Text is settled only where the mean natural log-probability of its tokens is at least this; None settles all.
     min_logprob: float | None = None
@@ -47,6 +56,14 @@ class DecodeSettings:
             raise InvalidCall(f"temperature is {self.temperature}: it must be 0 (greedy) or more")
         if not 0 < self.top_p <= 1:
             raise InvalidCall(f"top-p is {self.top_p}: it must be more than 0 and at most 1")
+        if not 0 <= self.min_p <= 1:
+            raise InvalidCall(f"min-p is {self.min_p}: it must be at least 0 and at most 1")
+        if not (math.isfinite(self.repetition_penalty) and self.repetition_penalty > 0):
+            raise InvalidCall(
+                f"repetition penalty is {self.repetition_penalty}: it must be more than 0; 1 changes nothing, 1.2 a lot"
+            )
+        if not self.max_seconds > 0:
+            raise InvalidCall(f"max seconds is {self.max_seconds}: it must be more than 0")
         if self.seed < 0:
             raise InvalidCall(f"seed is {self.seed}: it must be 0 or more")
         if self.min_logprob is not None and not self.min_logprob <= 0:
@@ -85,6 +102,8 @@ def decode(
     With `speculation`, which has begun on the whole prompt, greedy decoding checks several tokens at once where that
     pays. The tokens are the same as without.
 
+    With a temperature or a repetition penalty it is left out: the choice depends on more than the logits.
+
     Returns:
         Why it ended, as the generator's return value.
 
@@ -92,38 +111,43 @@ def decode(
         InvalidCall: `prompt` is empty or does not fit the context.
         EdgePhiError: the model's logits are not numbers.
     """
+    start_ns = time.perf_counter_ns()
     random = np.random.default_rng(settings.seed)
     stream, ends = TextStream(tokenizer), tokenizer.ends
     healing = healing or Healing()
     healed = 0 if healing.choices else None  # how many of its canonical tokens came; None once past it
     text, settled = "", 0
     typed = len(healing.typed)  # characters of the text so far that are only repeated
-    chosen = 0
+    chosen: list[int] = []
     confidence = Confidence(settings.min_logprob)
-    reader = _Reader(runtime, prompt, tokenizer.vocab_size, None if settings.temperature else speculation)
+    if settings.temperature or settings.repetition_penalty != 1:
+        speculation = None
+    reader = _Reader(runtime, prompt, tokenizer.vocab_size, speculation)
     while True:
         if cancel is not None and cancel.is_set():
             reader.forget()
             return "cancelled"
         allowed = None if healed is None else healing.choices[healed]
         try:
-            logits = reader.next(0 if healed is not None else settings.max_tokens - chosen - 1, cancel)
+            logits = reader.next(0 if healed is not None else settings.max_tokens - len(chosen) - 1, cancel)
         except Cancelled:
             return "cancelled"
-        token = choose(logits, allowed, settings, random)
+        token = choose(penalized(logits, chosen, settings.repetition_penalty), allowed, settings, random)
         time_ns = time.perf_counter_ns()
         reader.push(token)
         if healed is not None:
             on_path = healed < len(healing.canonical) and token == healing.canonical[healed]
             healed = healed + 1 if on_path and healed + 1 < len(healing.choices) else None
         # The token that completes what was typed may bring text of its own, so it counts.
-        chosen += healed is None
+        if healed is None:
+            chosen.append(token)
         if settings.min_logprob is not None and healed is None:
             confidence.add(_logprob(logits, allowed, token))
 
         ended = token in ends
         text += stream.finish() if ended else stream.push(token)
-        full = chosen == settings.max_tokens or reader.length == runtime.info.context_length
+        late = time_ns - start_ns >= settings.max_seconds * 1e9
+        full = late or len(chosen) == settings.max_tokens or reader.length == runtime.info.context_length
         if full and not ended:
             text += stream.finish()
         # What is held back when no more may be written is left out, for it may have become anything.
@@ -137,7 +161,20 @@ def decode(
         if confidence.lost or (over and not confidence.sure):
             return "unsure"
         if over:
-            return "end" if ended else "stop" if stopped else "length"
+            return "end" if ended else "stop" if stopped else "time" if late else "length"
+
+
+def penalized(logits: npt.NDArray[np.float32], chosen: Sequence[int], penalty: float) -> npt.NDArray[np.float32]:
+    """`logits` (float32 [vocabulary]), those of `chosen` less by `penalty`; see `DecodeSettings.repetition_penalty`.
+
+    Negative ones are multiplied, as everybody does since: divided, they would grow.
+    """
+    if penalty == 1 or not chosen:
+        return logits
+    logits, again = logits.copy(), np.unique(chosen)
+    values = logits[again]
+    logits[again] = np.where(values > 0, values / penalty, values * penalty)
+    return logits
 
 
 def choose(
@@ -169,9 +206,11 @@ def _logprob(logits: npt.NDArray[np.float32], allowed: npt.NDArray[np.int64] | N
 def _sample(logits: npt.NDArray[np.float32], settings: DecodeSettings, random: np.random.Generator) -> int:
     scaled = (logits.astype(np.float64) - float(logits.max())) / settings.temperature
     order = np.argsort(-scaled, kind="stable")
-    cumulative = np.cumsum(np.exp(scaled[order]))
+    to_largest = np.exp(scaled[order])  # probabilities, the largest being 1
+    cumulative = np.cumsum(to_largest)
     # The nucleus: the fewest most probable tokens that together have top_p.
-    nucleus = cumulative[: int(np.searchsorted(cumulative, settings.top_p * cumulative[-1])) + 1]
+    count = int(np.searchsorted(cumulative, settings.top_p * cumulative[-1])) + 1
+    nucleus = cumulative[: min(count, int((to_largest >= settings.min_p).sum()))]
     return int(order[np.searchsorted(nucleus, random.random() * nucleus[-1], side="right")])
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -10,7 +11,8 @@ import numpy.typing as npt
 import pytest
 from scripted import LearnedRuntime
 
-from edge_phi.completion.decode import DecodeSettings, Finish, Step, decode
+from edge_phi.completion import decode as decode_module
+from edge_phi.completion.decode import DecodeSettings, Finish, Step, decode, penalized
 from edge_phi.completion.stops import stop_rules
 from edge_phi.errors import EdgePhiError, InvalidCall
 from edge_phi.runtimes import RuntimeInfo
@@ -114,9 +116,9 @@ def test_numbers_that_are_none_are_refused(tokenizer: Tokenizer) -> None:
 
 
 def test_temperature_follows_the_distribution(tokenizer: Tokenizer) -> None:
-    def shares(temperature: float, top_p: float = 1.0) -> list[float]:
+    def shares(temperature: float, top_p: float = 1.0, min_p: float = 0.0) -> list[float]:
         runtime = FixedRuntime(tokenizer, [0.1, 0.2, 0.3, 0.4])
-        settings = DecodeSettings(max_tokens=4000, temperature=temperature, top_p=top_p)
+        settings = DecodeSettings(max_tokens=4000, temperature=temperature, top_p=top_p, min_p=min_p)
         counts = Counter(step.token for step in decode(runtime, [0], tokenizer, settings))
         return [counts[token] / 4000 for token in (1, 2, 3, 4)]
 
@@ -126,6 +128,36 @@ def test_temperature_follows_the_distribution(tokenizer: Tokenizer) -> None:
     # The fewest most probable ones that have 0.6 together are the last two.
     assert shares(1.0, top_p=0.6) == pytest.approx([0, 0, 3 / 7, 4 / 7], abs=0.03)
     assert shares(1e-300) == [0, 0, 0, 1]
+    # At least 0.7 times as probable as the most probable one are the last two; at half the temperature 0.5 times.
+    assert shares(1.0, min_p=0.7) == pytest.approx([0, 0, 3 / 7, 4 / 7], abs=0.03)
+    assert shares(0.5, min_p=0.5) == pytest.approx([0, 0, 9 / 25, 16 / 25], abs=0.03)
+    assert shares(1.0, top_p=0.95, min_p=0.3) == pytest.approx([0, 2 / 9, 3 / 9, 4 / 9], abs=0.03), (
+        "the narrower of both"
+    )
+    assert shares(1.0, top_p=0.3, min_p=0.3) == [0, 0, 0, 1]
+
+
+def test_what_was_chosen_is_penalized_and_what_was_read_is_not(tokenizer: Tokenizer) -> None:
+    runtime = FixedRuntime(tokenizer, [0.1, 0.2, 0.3, 0.4])
+    settings = DecodeSettings(max_tokens=5, repetition_penalty=2.0)
+    # ln 0.4 = -0.92 becomes -1.83: after 0.3 (-1.20) and 0.2 (-1.61), before 0.1 (-2.30). Twice is no more than once.
+    assert [step.token for step in decode(runtime, [4, 4], tokenizer, settings)] == [4, 3, 2, 4, 4]
+    logits = np.array([2, -2, 1, -1], np.float32)
+    assert penalized(logits, [0, 1, 0], 2.0).tolist() == [1, -4, 1, -1]
+    assert penalized(logits, [0, 1], 1.0).tolist() == logits.tolist() == [2, -2, 1, -1]
+
+
+def test_the_time_is_up_after_the_token_that_takes_too_long(
+    tokenizer: Tokenizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seconds = itertools.count()
+    monkeypatch.setattr(decode_module.time, "perf_counter_ns", lambda: next(seconds) * 10**9)
+    steps, finish = run(tokenizer, "a b c d e f", settings=DecodeSettings(max_seconds=3))
+    assert (len(steps), finish) == (3, "time")
+    steps, finish = run(tokenizer, "a b c d e f", settings=DecodeSettings(max_seconds=0.5))
+    assert (len(steps), finish) == (1, "time")
+    steps, finish = run(tokenizer, "a b", settings=DecodeSettings(max_seconds=9))
+    assert (text(steps), finish) == ("a b", "end")
 
 
 def test_a_seed_gives_one_text(tokenizer: Tokenizer) -> None:
@@ -138,7 +170,20 @@ def test_a_seed_gives_one_text(tokenizer: Tokenizer) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"max_tokens": 0}, {"temperature": -1}, {"temperature": float("nan")}, {"top_p": 0}, {"top_p": 2}, {"seed": -1}],
+    [
+        {"max_tokens": 0},
+        {"temperature": -1},
+        {"temperature": float("nan")},
+        {"top_p": 0},
+        {"top_p": 2},
+        {"seed": -1},
+        {"min_p": -0.1},
+        {"min_p": 1.1},
+        {"repetition_penalty": 0},
+        {"repetition_penalty": float("inf")},
+        {"max_seconds": 0},
+        {"max_seconds": float("nan")},
+    ],
 )
 def test_settings_out_of_range(wrong: dict[str, float]) -> None:
     with pytest.raises(InvalidCall):

@@ -121,6 +121,19 @@ def test_sampling_is_left_alone(tokenizer: Tokenizer) -> None:
     assert runtime.calls == [1] * 60
 
 
+def test_a_repetition_penalty_gives_the_same_text_with_speculation(tokenizer: Tokenizer) -> None:
+    settings = DecodeSettings(max_tokens=60, repetition_penalty=1.3)
+    texts = []
+    for speculation in (None, Speculation(FREE)):
+        runtime = CyclicRuntime(tokenizer.vocab_size, 3)
+        if speculation is not None:
+            speculation.begin([100])
+        texts.append([step.token for step in decode(runtime, [100], tokenizer, settings, speculation=speculation)])
+    assert texts[0] == texts[1]
+    plain = [step.token for step in decode(CyclicRuntime(tokenizer.vocab_size, 3), [100], tokenizer)]
+    assert texts[0] != plain
+
+
 def test_the_latest_of_the_longest_matches_is_taken() -> None:
     lookup = Lookup([1, 2, 3, 4, 9, 2, 3, 5, 5, 2, 3])
     assert lookup.find(3) == (2, [5, 5, 2])
