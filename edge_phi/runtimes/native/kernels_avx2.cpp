@@ -126,12 +126,10 @@ bool usable_vnni() {
 }  // namespace
 
 #if defined(EDGE_PHI_AVX_VNNI)
-const Kernels kAvxVnni = {"avx-vnni", usable_vnni, product<Vnni4>, product<Vnni8>, normalize, quantize, gelu,
-                          accumulate, to_half, attend};
+constexpr Kernels kAvxVnni = table<Vnni4, Vnni8>("avx-vnni", usable_vnni);
 #endif
 
-const Kernels kAvx2 = {"avx2", usable, product<Bits4>, product<Bits8>, normalize, quantize, gelu,
-                       accumulate, to_half, attend};
+constexpr Kernels kAvx2 = table<Bits4, Bits8>("avx2", usable);
 
 }  // namespace edge_phi
 

@@ -72,8 +72,7 @@ bool usable() {
 
 }  // namespace
 
-const Kernels kAvx512 = {"avx512-vnni", usable, product<Bits4>, product<Bits8>, normalize, quantize, gelu,
-                         accumulate, to_half, attend};
+constexpr Kernels kAvx512 = table<Bits4, Bits8>("avx512-vnni", usable);
 
 }  // namespace edge_phi
 

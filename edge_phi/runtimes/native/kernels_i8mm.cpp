@@ -8,12 +8,7 @@
 #include "kernels.h"
 
 #if defined(EDGE_PHI_ARM)
-#include <arm_neon.h>
-#if defined(__linux__)
-#include <sys/auxv.h>
-#elif defined(__APPLE__)
-#include <sys/sysctl.h>
-#endif
+#include "arm.h"
 
 #if defined(__clang__)
 EDGE_PHI_TARGET("i8mm")
@@ -82,22 +77,11 @@ struct Bits8 : Bits {
   }
 };
 
-bool usable() {
-#if defined(__linux__)
-  return getauxval(AT_HWCAP2) & (1 << 13);  // HWCAP2_I8MM
-#elif defined(__APPLE__)
-  int there = 0;  // since the M2
-  size_t size = sizeof there;
-  return !sysctlbyname("hw.optional.arm.FEAT_I8MM", &there, &size, nullptr, 0) && there;
-#else
-  return false;
-#endif
-}
+bool usable() { return arm_has(2, 13, "hw.optional.arm.FEAT_I8MM"); }  // Apple's since the M2
 
 }  // namespace
 
-const Kernels kNeonI8mm = {"neon-i8mm", usable, product<Bits4>, product<Bits8>, normalize, quantize, gelu,
-                           accumulate, to_half, attend};
+constexpr Kernels kNeonI8mm = table<Bits4, Bits8>("neon-i8mm", usable);
 
 }  // namespace edge_phi
 

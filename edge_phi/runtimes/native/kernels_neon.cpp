@@ -7,10 +7,7 @@
 #include "kernels.h"
 
 #if defined(EDGE_PHI_ARM)
-#include <arm_neon.h>
-#if defined(__linux__)
-#include <sys/auxv.h>
-#endif
+#include "arm.h"
 
 #if defined(__clang__)
 EDGE_PHI_TARGET("dotprod")
@@ -65,20 +62,11 @@ struct Bits8 : Registers {
   }
 };
 
-bool usable() {
-#if defined(__linux__)
-  return getauxval(AT_HWCAP) & (1 << 20);  // HWCAP_ASIMDDP
-#elif defined(__APPLE__)
-  return true;  // since the M1
-#else
-  return false;
-#endif
-}
+bool usable() { return arm_has(1, 20, nullptr); }
 
 }  // namespace
 
-const Kernels kNeon = {"neon-dotprod", usable, product<Bits4>, product<Bits8>, normalize, quantize, gelu,
-                       accumulate, to_half, attend};
+constexpr Kernels kNeon = table<Bits4, Bits8>("neon-dotprod", usable);
 
 }  // namespace edge_phi
 

@@ -48,8 +48,7 @@ bool usable() { return true; }
 
 }  // namespace
 
-const Kernels kPortable = {"portable", usable, product<Bits4>, product<Bits8>, normalize, quantize, gelu,
-                           accumulate, to_half, attend};
+constexpr Kernels kPortable = table<Bits4, Bits8>("portable", usable);
 
 const Kernels *usable_kernels(int index) {
   static const Kernels *const all[] = {

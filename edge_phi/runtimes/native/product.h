@@ -10,7 +10,7 @@
 //   paired                    if so, sum(weights, x, y, next) does two tokens at once; next is set to the second's
 #pragma once
 
-#include "lanes.h"
+#include "pointwise.h"
 
 namespace edge_phi {
 namespace {
@@ -70,6 +70,12 @@ void product(const uint8_t *panel, int pairs, const ActivationBlock *x, int toke
       product_rows<Format, Format::group>(panel, row, pairs, x + m, size_t(tokens), count, y + m * y_stride + row,
                                           y_stride, add, cold && m == 0 && row == 0);
     }
+}
+
+// A family's table. Constant, so that no code for these instructions runs before the processor has been asked.
+template <class Format4, class Format8>
+constexpr Kernels table(const char *name, bool (*usable)()) {
+  return {name, usable, product<Format4>, product<Format8>, normalize, quantize, gelu, accumulate, to_half, attend};
 }
 
 }  // namespace
