@@ -3,12 +3,12 @@
 Whole forward passes with logits of the last token, after `--context` tokens; and a prompt of that length from nothing.
 The native engine and llama.cpp read the same Q4_0 file; onnxruntime-genai, where a folder that its builder has made
 from the same checkpoint is given, has int4 in blocks of 32 too. The engines take turns within every round, with as many
-threads; medians, and the ratios of the others' times to ours. Then once more beside processes that each keep a core
-busy.
+threads, each beginning once the threads of the one before are still; medians, and the ratios of the others' times to
+ours. Then some sizes once more beside processes that each keep a core busy, a third of the rounds.
 
 Beside the times, what our passes take of this machine's limits, measured in the same run: reading memory, and
 multiplying in 4 by 8 bits with everything in the cache; and what the process computes once the last call is over.
-Writes NAME.json and NAME.md.
+Writes NAME.json and NAME.md, anew after each number of threads.
 
     python benchmarks/native.py [--model MODEL] [--genai FOLDER] [--kernels KERNELS] [--context N] [--rounds N]
                                 [--threads N ...] [--busy N] [--name NAME] [--out FOLDER]
@@ -23,12 +23,11 @@ import argparse
 import contextlib
 import json
 import os
-import shlex
 import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -38,21 +37,25 @@ from typing import Any
 
 import genai
 import numpy as np
-from revision import REPOSITORY, commit
+from revision import REPOSITORY, command_line, commit
 
 from edge_phi import atomic
 from edge_phi.errors import EdgePhiError
 from edge_phi.gguf_header import read_gguf_header
 from edge_phi.measure.machine import busy_line, engine_version, this_machine
-from edge_phi.runtimes import Runtime
-from edge_phi.runtimes.llama_cpp import LlamaCppRuntime
+from edge_phi.runtimes.llama_cpp import LlamaCppRuntime, load_llama_cpp
 from edge_phi.runtimes.native import NativeRuntime, kernels
 from edge_phi.runtimes.native.library import load_library
 from edge_phi.runtimes.native.weights import aligned_memory
 from edge_phi.store import Artifact, find_model
 
 SIZES = (1, 2, 4, 8, 16)
-PROMPT_ROUNDS = 3  # a prompt takes seconds
+BUSY_SIZES = (1, 4, 16)  # there an engine may take seconds for a token
+PROMPT_ROUNDS = 2  # a prompt takes seconds
+WARM_UP = 32  # tokens
+TURN_S, PROMPT_TURN_S = 0.01, 0.1  # of an engine: short calls are repeated, and their median counts once
+STILL_S, STILL_SHARE = 0.003, 0.1  # threads are still when the process took less than this share of that time
+STILL_TRIES = 100
 IDLE_S = (0.05, 0.5)  # after the last call: when to look at the processor's time, and for how long
 LIMIT_S = 0.5
 
@@ -82,8 +85,8 @@ def main() -> None:
     arguments.add_argument("--genai", type=Path, help="a folder of onnxruntime-genai's builder")
     arguments.add_argument("--kernels", default="", help="of the native engine (default: the fastest)")
     arguments.add_argument("--context", type=int, default=512, help="tokens before the new ones (default: %(default)s)")
-    arguments.add_argument("--rounds", type=int, default=15)
-    arguments.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    arguments.add_argument("--rounds", type=int, default=9, help="(default: %(default)s)")
+    arguments.add_argument("--threads", type=int, nargs="+", default=[2, 1])
     arguments.add_argument("--busy", type=int, default=2, help="processes beside the last rows (default: %(default)s)")
     arguments.add_argument("--name", default="native", help="of the files (default: %(default)s)")
     arguments.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks/results", help="folder to write to")
@@ -91,36 +94,44 @@ def main() -> None:
     machine = this_machine()
     model = find_model(given.model)
     artifact = model.artifacts[0] if given.model.endswith(".gguf") else model.artifact("gguf:q4_0")
-    limits, rows, idle = {}, [], {}
-    for threads in given.threads:
-        limits[threads] = {"gb_per_s": bandwidth(threads), "gmac_per_s": multiplications(threads, given.kernels)}
-        engines = opened(artifact, threads, given.kernels, given.genai)
-        rows += compare(artifact, engines, 0, given.context, given.rounds, limits[threads])
-        idle[threads] = idle_share(engines["native"])
-        if given.busy and threads == given.threads[-1]:
-            with busy_processes(given.busy):
-                rows += compare(artifact, engines, given.busy, given.context, given.rounds, limits[threads])
-        for engine in engines.values():
-            engine.close()
-    command = shlex.join(["python", "benchmarks/native.py", *sys.argv[1:]])
-    document = {
-        "command": command,
+    document: dict[str, Any] = {
+        "command": command_line(),
         "commit": commit(),
         "machine": asdict(machine),
         "kernels": given.kernels or kernels()[0],
         "llama_cpp": engine_version("llama_cpp"),
         "llama_cpp_libraries": "of its own build" if "LLAMA_CPP_LIB_PATH" in os.environ else "as installed",
+        "llama_cpp_computes_with": load_llama_cpp().llama_print_system_info().decode().strip(),
         "genai": version("onnxruntime-genai") if given.genai else None,
         "model": {"name": model.name, "bytes": artifact.file_bytes},
         "rounds": given.rounds,
-        "limits": limits,
-        "idle_cpu_share": idle,
-        "rows": [asdict(row) for row in rows],
     }
-    text = markdown(rows, limits, idle, command) + (f"\n{busy_line(machine)}\n" if machine.busy else "")
-    given.out.mkdir(parents=True, exist_ok=True)
-    atomic.write_bytes(given.out / f"{given.name}.json", f"{json.dumps(document, indent=2)}\n".encode())
-    atomic.write_bytes(given.out / f"{given.name}.md", text.encode())
+    limits: dict[int, dict[str, float]] = {}
+    rows: list[Row] = []
+    idle: dict[int, float] = {}
+    for threads in given.threads:
+        limits[threads] = {"gb_per_s": bandwidth(threads), "gmac_per_s": multiplications(threads, given.kernels)}
+        engines = opened(artifact, threads, given.kernels, given.genai)
+        length = engines["native"].info.context_length
+        tokens = np.random.default_rng(0).integers(0, engines["native"].info.vocab_size, length).tolist()
+        context = min(given.context, length - max(SIZES))
+        times = {context: prompts(engines, tokens[:context])}
+        times |= calls(engines, tokens, context, given.rounds, SIZES)
+        rows += rows_of(artifact, times, 0, threads, context, limits[threads])
+        idle[threads] = idle_share(engines["native"])
+        if given.busy and threads == given.threads[0]:
+            with busy_processes(given.busy):
+                times = calls(engines, tokens, context, -(-given.rounds // 3), BUSY_SIZES)
+            rows += rows_of(artifact, times, given.busy, threads, context, limits[threads])
+        for engine in engines.values():
+            engine.close()
+        document |= {"limits": limits, "idle_cpu_share": idle, "rows": [asdict(row) for row in rows]}
+        text = markdown(rows, limits, idle, document) + (f"\n{busy_line(machine)}\n" if machine.busy else "")
+        given.out.mkdir(parents=True, exist_ok=True)
+        atomic.write_bytes(given.out / f"{given.name}.json", f"{json.dumps(document, indent=2)}\n".encode())
+        atomic.write_bytes(given.out / f"{given.name}.md", text.encode())
+        if threads != given.threads[-1]:
+            print(text, file=sys.stderr)
     print(text, end="")
 
 
@@ -158,39 +169,62 @@ def opened(artifact: Artifact, threads: int, name: str, folder: Path | None) -> 
     return engines
 
 
-def compare(
-    artifact: Artifact, engines: dict[str, Any], busy: int, context: int, rounds: int, limit: dict[str, float]
+Times = dict[str, list[float]]  # seconds, by engine
+
+
+def prompts(engines: dict[str, Any], tokens: Sequence[int]) -> Times:
+    """A prompt from nothing; it stays in the engines' caches."""
+    times: Times = defaultdict(list)
+    for number in range(PROMPT_ROUNDS + 1):
+        for name, engine in engines.items():
+            engine.rewind(0)
+            until_still()
+            if number == 0:
+                engine.extend(tokens[:WARM_UP])
+                continue
+            took: list[float] = []
+            while sum(took) < PROMPT_TURN_S:
+                engine.rewind(0)
+                took.append(timed(engine, tokens))
+            times[name].append(median(took))
+    return times
+
+
+def calls(
+    engines: dict[str, Any], tokens: Sequence[int], context: int, rounds: int, sizes: Sequence[int]
+) -> dict[int, Times]:
+    """Every number of new tokens after the first `context`, the engines in turn."""
+    times: dict[int, Times] = {size: defaultdict(list) for size in sizes}
+    names = list(engines)
+    for number in range(rounds):
+        for size in sizes:
+            for place in range(len(names)):
+                name = names[(number + place) % len(names)]
+                until_still()
+                took: list[float] = []
+                while sum(took) < TURN_S:
+                    took.append(timed(engines[name], tokens[context : context + size]))
+                    engines[name].rewind(context)
+                times[size][name].append(median(took))
+    return times
+
+
+def rows_of(
+    artifact: Artifact, times: dict[int, Times], busy: int, threads: int, context: int, limit: dict[str, float]
 ) -> list[Row]:
-    """Every size, the engines in turn."""
+    """Medians, ratios and rates."""
     tensors = read_gguf_header(artifact.path).tensors
     matrices = [t for name, t in tensors.items() if len(t.shape) == 2 and name != "token_embd.weight"]
     weights, nbytes = sum(t.shape[0] * t.shape[1] for t in matrices), sum(t.nbytes for t in matrices)
-    info = engines["native"].info
-    context = min(context, info.context_length - max(SIZES))
-    tokens = np.random.default_rng(0).integers(0, info.vocab_size, context + max(SIZES)).tolist()
-    times: dict[tuple[int, int, str], list[float]] = defaultdict(list)
-    for number in range(PROMPT_ROUNDS + 1):  # the first warms up, and leaves the context behind
-        for name, engine in engines.items():
-            engine.rewind(0)
-            took = timed(engine, tokens[:context])
-            if number:
-                times[0, context, name].append(took)
-    for number in range(rounds + 1):
-        for size in SIZES:
-            for name, engine in engines.items():
-                took = timed(engine, tokens[context : context + size])
-                engine.rewind(context)
-                if number:
-                    times[context, size, name].append(took)
     rows = []
-    for before, size in sorted({key[:2] for key in times}, key=lambda key: key[1]):
-        ms = {name: median(times[before, size, name]) * 1e3 for name in engines}
+    for size, took in sorted(times.items()):
+        ms = {name: median(seconds) * 1e3 for name, seconds in took.items()}
         seconds, theirs = ms["native"] / 1e3, ms.get("genai")
         gb_per_s, gmac_per_s = nbytes / 1e9 / seconds, size * weights / 1e9 / seconds
         rows.append(
             Row(
-                busy, info.threads, size, before, ms["native"], ms["llama_cpp"], ms["llama_cpp"] / ms["native"],
-                theirs, theirs and theirs / ms["native"], gb_per_s, gmac_per_s,
+                busy, threads, size, context if size < context else 0, ms["native"], ms["llama_cpp"],
+                ms["llama_cpp"] / ms["native"], theirs, theirs and theirs / ms["native"], gb_per_s, gmac_per_s,
                 gb_per_s / limit["gb_per_s"], gmac_per_s / limit["gmac_per_s"],
             )
         )  # fmt: skip
@@ -209,17 +243,29 @@ def busy_processes(count: int) -> Iterator[None]:
             process.wait()
 
 
-def idle_share(runtime: Runtime) -> float:
+def until_still() -> None:
+    """Wait for the threads of the engine before, which look for more work for up to some 30 ms."""
+    for _ in range(STILL_TRIES):
+        start = time.process_time()
+        time.sleep(STILL_S)
+        if time.process_time() - start < STILL_SHARE * STILL_S:
+            return
+
+
+def idle_share(runtime: NativeRuntime) -> float:
     """Of one core, what the whole process uses soon after a call; this thread sleeps."""
-    runtime.rewind(0)
+    until_still()
+    length = runtime.length
     runtime.extend([0] * 8)
     time.sleep(IDLE_S[0])
     start = time.process_time()
     time.sleep(IDLE_S[1])
-    return (time.process_time() - start) / IDLE_S[1]
+    share = (time.process_time() - start) / IDLE_S[1]
+    runtime.rewind(length)
+    return share
 
 
-def timed(runtime: Any, tokens: list[int]) -> float:
+def timed(runtime: Any, tokens: Sequence[int]) -> float:
     start = time.perf_counter()
     runtime.extend(tokens)
     return time.perf_counter() - start
@@ -262,7 +308,9 @@ def best(threads: int, work, parts: list[np.ndarray], amount: float) -> float:
     return max(rates)
 
 
-def markdown(rows: list[Row], limits: dict[int, dict[str, float]], idle: dict[int, float], command: str) -> str:
+def markdown(
+    rows: list[Row], limits: dict[int, dict[str, float]], idle: dict[int, float], document: dict[str, Any]
+) -> str:
     header = ["busy beside", "threads", "new tokens", "after", "native ms", "llama.cpp ms", "ratio", "genai ms",
               "ratio", "GB/s", "of limit", "GMAC/s", "of limit"]  # fmt: skip
     lines = [f"| {' | '.join(header)} |", f"|{' ---: |' * len(header)}"]
@@ -278,8 +326,14 @@ def markdown(rows: list[Row], limits: dict[int, dict[str, float]], idle: dict[in
         for threads, limit in limits.items()
     )
     after = "; ".join(f"{share:.1%} on {threads}" for threads, share in idle.items())
-    end = f"From {IDLE_S[0] * 1e3:.0f} ms after the last call on, share of a core that is used: {after}."
-    return "\n".join([*lines, "", f"`{command}`. Limits measured in the same run, {said}. {end}", ""])
+    notes = [
+        f"`{document['command']}`: {document['model']['name']}, {document['model']['bytes'] / 1e6:.0f} MB, our kernels "
+        f"{document['kernels']}. Ratios are others' times to ours, medians of {document['rounds']} rounds.",
+        f"Limits measured in the same run: {said}. From {IDLE_S[0] * 1e3:.0f} ms after the last call on, share of a "
+        f"core that is used: {after}.",
+        f"llama.cpp: {document['llama_cpp_computes_with']}",
+    ]
+    return "\n".join([*lines, "", *notes, ""])
 
 
 if __name__ == "__main__":

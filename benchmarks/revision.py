@@ -1,8 +1,11 @@
-"""Which code a benchmark measured."""
+"""Which code a benchmark measured, and how it was started."""
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -21,3 +24,9 @@ def commit() -> str | None:
         return git("rev-parse", "HEAD") + ("+changes" if changes else "")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def command_line() -> str:
+    """How this benchmark was started; of paths only the names, for the rest says nothing to others."""
+    arguments = [Path(argument).name if os.sep in argument else argument for argument in sys.argv[1:]]
+    return shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *arguments])
