@@ -161,7 +161,7 @@ def build_model(recipe: Recipe, data: Shards, place: Place, initial: dict[str, T
     with torch.device("meta"):
         model = Phi(config, dropout=recipe.dropout)
     if recipe.quantize:
-        make_quantize_aware(model)
+        make_quantize_aware(model, given_scales=bool(recipe.round_from))
     model.compute_dtype = torch.bfloat16 if place.device.type == "cuda" else torch.float32
     if recipe.compile and place.mesh:  # gathering the weights stays outside
         model.compile_by_layer()

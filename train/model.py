@@ -147,22 +147,32 @@ class Block(nn.Module):
 class Linear(nn.Linear):
     """Computes in the type that comes in; its parameters stay as they are."""
 
-    rounding: Callable[[Tensor], Tensor] | None = None  # of the weights that it computes with
+    rounding: Callable[[Tensor, Tensor | None], Tensor] | None = None  # of the weights that it computes with
+    scales: Tensor | None  # of the grid that they are rounded to, where it is given
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features)
+        self.register_buffer("scales", None)
 
     def forward(self, input: Tensor) -> Tensor:
         """[..., in_features] to [..., out_features]."""
-        weight = self.rounding(self.weight) if self.rounding else self.weight
+        weight = self.rounding(self.weight, self.scales) if self.rounding else self.weight
         return F.linear(input, weight.to(input.dtype), self.bias.to(input.dtype))
 
 
 class Embedding(nn.Embedding):
     """Looks up rounded weights, where a rounding is set."""
 
-    rounding: Callable[[Tensor], Tensor] | None = None
+    rounding: Callable[[Tensor, Tensor | None], Tensor] | None = None
+    scales: Tensor | None
+
+    def __init__(self, words: int, width: int) -> None:
+        super().__init__(words, width)
+        self.register_buffer("scales", None)
 
     def forward(self, input: Tensor) -> Tensor:
         """int64 [...] to [..., width]."""
-        return F.embedding(input, self.rounding(self.weight) if self.rounding else self.weight)
+        return F.embedding(input, self.rounding(self.weight, self.scales) if self.rounding else self.weight)
 
 
 class LayerNorm(nn.LayerNorm):

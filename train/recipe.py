@@ -49,6 +49,7 @@ class Recipe:
     seed: int = 0
     start_from: str = ""  # checkpoint folder, or model of this machine, of the same geometry to begin with
     quantize: str = ""  # "q4_0": compute with weights rounded as a Q4_0 file holds them, see quantize_aware.py
+    round_from: str = ""  # Q4_0 file of start_from, or its form as "gguf:q4_0": begin with its codes, keep its scales
     distill: float = 0.0  # share of the loss that is the KL divergence from a teacher's predictions; the rest is text
     teacher: str = ""  # checkpoint folder, or model of this machine, with this tokenizer; start_from if not given
     grow_from: str = ""  # checkpoint folder of a smaller member of the family to begin with, see grow.py
@@ -110,11 +111,14 @@ def load_recipe(name: str, overrides: dict[str, str] | None = None) -> Recipe:
     raw |= {key.replace("-", "_"): value for key, value in (overrides or {}).items()}
     try:
         if raw.get("start_from") and not raw.get("grow_from"):
-            raw["start_from"] = str(_folder_of(str(raw["start_from"])))
+            source = str(raw["start_from"])
+            raw["start_from"] = str(_folder_of(source))
             if raw.get("teacher"):
                 raw["teacher"] = str(_folder_of(str(raw["teacher"])))
             if "model" not in raw:
                 raw["model"] = _model_of(Path(raw["start_from"]))
+            if raw.get("round_from"):
+                raw["round_from"] = str(_rounded_file(source, str(raw["round_from"])))
         return _validated(_build(raw))
     except EdgePhiError as error:
         raise InvalidCall(f"recipe {name}: {error}") from error
@@ -167,6 +171,19 @@ def _folder_of(checkpoint: str) -> Path:
     """The folder itself, or that of the model of that name."""
     path = Path(checkpoint)
     return path if len(path.parts) > 1 or path.is_dir() else find_model(checkpoint).folder
+
+
+def _rounded_file(checkpoint: str, wanted: str) -> Path:
+    """The GGUF file itself, or the one of that form that was made of the checkpoint."""
+    if wanted.endswith(".gguf"):
+        return Path(wanted)
+    for artifact in find_model(checkpoint).artifacts:
+        if wanted == artifact.name:
+            return artifact.path
+    raise InvalidCall(
+        f"{checkpoint} has no {wanted} whose rounding to begin with: make it with 'edge-phi convert {checkpoint} --to "
+        f"{wanted}', or give --round-from= to begin with each weight rounded by itself"
+    )
 
 
 def _model_of(folder: Path) -> dict[str, Any]:
@@ -257,6 +274,8 @@ def _validated(recipe: Recipe) -> Recipe:
         raise InvalidCall("start_from and grow_from exclude each other: give one")
     if recipe.quantize not in ("", "q4_0"):
         raise InvalidCall(f"quantize is {recipe.quantize!r}: {_nearest(recipe.quantize, ['q4_0'])}")
+    if recipe.round_from and not (recipe.quantize and recipe.start_from):
+        raise InvalidCall("round_from is a file of what a quantized run starts from: give quantize and start_from")
     if not 0 <= recipe.distill <= 1:
         raise InvalidCall(f"distill is {recipe.distill}: it is a share of the loss, from 0 to 1")
     if recipe.distill and not (recipe.teacher or recipe.start_from):

@@ -34,6 +34,7 @@ from .grow import grow
 from .loop import STATE_FOLDER, StepMetrics, read_metrics, train
 from .model import Phi
 from .recipe import Recipe
+from .rounded_start import start_rounded
 from .state import has_state
 from .state_dict import load_checkpoint, read_weights, save_checkpoint, to_hugging_face
 
@@ -196,6 +197,9 @@ def _initial(recipe: Recipe, config: PhiConfig, data: Shards, say: Callable[[str
                 f"{folder}: its {key} is {getattr(theirs, key)}, recipe {recipe.name} has {wanted}: give a checkpoint "
                 "of this geometry, or grow_from for a smaller one"
             )
+    if recipe.round_from:
+        say(f"with the rounding of {recipe.round_from}")
+        return start_rounded(Path(recipe.round_from), folder, weights)
     return weights
 
 
@@ -278,7 +282,7 @@ def _lineage(recipe: Recipe, data: Shards, row: dict[str, Any], began: float, pl
     lineage = {
         "made_by": f"edge-phi {__version__}",
         "recipe": asdict(recipe)
-        | {key: Path(getattr(recipe, key)).name for key in ("start_from", "grow_from", "teacher")},
+        | {key: Path(getattr(recipe, key)).name for key in ("start_from", "grow_from", "round_from", "teacher")},
         "data": data.manifest,
         "result": {key: row[key] for key in ("step", "tokens", "loss", "validation_loss")},
         "versions": {"python": platform.python_version(), "torch": torch.__version__.partition("+")[0]},
@@ -294,6 +298,9 @@ def _lineage(recipe: Recipe, data: Shards, row: dict[str, Any], began: float, pl
         if source:
             files = {file: sha256_of(Path(source) / file) for file in weights_files(Path(source))}
             lineage[key] = {"checkpoint": Path(source).name, "files": files}
+    if recipe.round_from:
+        file = Path(recipe.round_from)
+        lineage["rounded_from"] = {"files": {file.name: sha256_of(file)}}
     return lineage
 
 

@@ -76,11 +76,14 @@ def to_hugging_face(model: Phi, dtype: torch.dtype = torch.float32) -> dict[str,
     """
     tensors: dict[str, Tensor] = {}
     for name, tensor in model.state_dict().items():
-        names = _hugging_face_names(name)
-        module, _, kind = name.rpartition(".")
-        rounding = getattr(model.get_submodule(module), "rounding", None) if kind == "weight" else None
+        module_name, _, kind = name.rpartition(".")
+        if kind == "scales":  # of the grid that weights are rounded to
+            continue
+        module = model.get_submodule(module_name)
+        rounding = getattr(module, "rounding", None) if kind == "weight" else None
         gathered = whole(tensor)
-        gathered = (rounding(gathered) if rounding else gathered).to("cpu", dtype)
+        gathered = (rounding(gathered, module.scales) if rounding else gathered).to("cpu", dtype)
+        names = _hugging_face_names(name)
         tensors.update(
             (part, piece.contiguous()) for part, piece in zip(names, gathered.chunk(len(names)), strict=True)
         )
@@ -105,8 +108,8 @@ def read_weights(folder: Path) -> tuple[PhiConfig, dict[str, Tensor]]:
 
 @torch.no_grad()
 def set_weights(model: Phi, weights: dict[str, Tensor]) -> None:
-    """Copy whole weights into a model, each process its part."""
-    for name, weight in model.named_parameters():
+    """Copy whole weights into a model, each process its part; with them the scales of its grid, if it has such."""
+    for name, weight in model.state_dict().items():
         value = weights[name].to(weight.device, weight.dtype)
         if isinstance(weight, DTensor):  # every process has the whole and keeps its part: nothing is sent
             value = distribute_tensor(value, weight.device_mesh, weight.placements, src_data_rank=None)

@@ -20,7 +20,7 @@ from tiny_training import recipe, write_shards  # noqa: E402
 
 from edge_phi.blocks import dequantize, quantize  # noqa: E402
 from edge_phi.checkpoint import open_checkpoint  # noqa: E402
-from edge_phi.errors import InvalidCall  # noqa: E402
+from edge_phi.errors import InvalidCall, InvalidFile  # noqa: E402
 from edge_phi.train.data.shards import read_shards  # noqa: E402
 from edge_phi.train.distill import Lesson, Teacher, distillation_loss  # noqa: E402
 from edge_phi.train.distributed import Place  # noqa: E402
@@ -28,8 +28,9 @@ from edge_phi.train.loop import StepMetrics, read_metrics, train  # noqa: E402
 from edge_phi.train.model import Phi  # noqa: E402
 from edge_phi.train.quantize_aware import StraightThrough, make_quantize_aware, round_to_grid  # noqa: E402
 from edge_phi.train.recipe import Recipe, load_recipe  # noqa: E402
+from edge_phi.train.rounded_start import start_rounded  # noqa: E402
 from edge_phi.train.run import run  # noqa: E402
-from edge_phi.train.state_dict import load_checkpoint  # noqa: E402
+from edge_phi.train.state_dict import load_checkpoint, read_weights, set_weights, to_hugging_face  # noqa: E402
 
 WIDTH = 64  # of the tiny recipe
 
@@ -73,6 +74,46 @@ def quantization_aware(**changes: object) -> Recipe:
     return dataclasses.replace(
         settings, stages=(dataclasses.replace(settings.stages[0], peak_rate=1e-4, final_rate=0.0),)
     )
+
+
+@pytest.fixture(scope="module")
+def calibrated(finetuned: Finetuned, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The trained model's Q4_0 file, as calibration rounds it."""
+    pytest.importorskip("gguf", reason="needs the gguf package (extra 'convert')")
+    pytest.importorskip("llama_cpp", reason="needs llama.cpp's quantizer (extra 'gguf')")
+    from edge_phi.convert.cli import convert
+
+    out = tmp_path_factory.mktemp("calibrated")
+    convert(str(finetuned.full), ["gguf:q4_0"], out)
+    return out / f"{finetuned.full.name}.q4_0.gguf"
+
+
+def divergence(finetuned: Finetuned, model: Phi) -> float:
+    """From the trained model on held-out tokens, nats per token."""
+    tokens = np.concatenate(read_shards(finetuned.shards).validation.parts)[:1024].astype(np.int64)
+    sample = torch.from_numpy(tokens).view(-1, 32)
+    with torch.no_grad():
+        theirs = load_checkpoint(finetuned.full)(sample).log_softmax(-1)
+        return float(F.kl_div(model(sample).log_softmax(-1), theirs, log_target=True, reduction="sum")) / 1024
+
+
+def gguf_matrices(path: Path, layers: int) -> dict[str, np.ndarray]:
+    """What a Q4_0 file holds in Q4_0, by the checkpoint's names, read by llama.cpp's own package."""
+    gguf = pytest.importorskip("gguf", reason="needs the gguf package (extra 'convert')")
+    stored = {tensor.name: tensor for tensor in gguf.GGUFReader(path).tensors if tensor.tensor_type.name == "Q4_0"}
+    names = {"token_embd.weight": ["model.embed_tokens.weight"]}
+    for layer in range(layers):
+        there, here = f"blk.{layer}.", f"model.layers.{layer}."
+        names[f"{there}attn_qkv.weight"] = [f"{here}self_attn.{part}_proj.weight" for part in "qkv"]
+        names[f"{there}attn_output.weight"] = [f"{here}self_attn.dense.weight"]
+        names[f"{there}ffn_up.weight"] = [f"{here}mlp.fc1.weight"]
+        names[f"{there}ffn_down.weight"] = [f"{here}mlp.fc2.weight"]
+    assert set(names) == set(stored)
+    found = {}
+    for name, parts in names.items():
+        values = gguf.quants.dequantize(stored[name].data, stored[name].tensor_type)
+        found |= dict(zip(parts, np.split(values, len(parts)), strict=True))
+    return found
 
 
 def matrices(folder: Path) -> dict[str, np.ndarray]:
@@ -164,19 +205,65 @@ def test_compiled_it_is_the_same(finetuned: Finetuned) -> None:
 
 
 def test_what_quantization_changed_is_learnt_away(finetuned: Finetuned) -> None:
-    tokens = np.concatenate(read_shards(finetuned.shards).validation.parts)[:1024].astype(np.int64)
-    sample = torch.from_numpy(tokens).view(-1, 32)
-
-    def divergence(model: Phi) -> float:
-        with torch.no_grad():
-            theirs = load_checkpoint(finetuned.full)(sample).log_softmax(-1)
-            return float(F.kl_div(model(sample).log_softmax(-1), theirs, log_target=True, reduction="sum")) / 1024
-
     plain = load_checkpoint(finetuned.full)
     make_quantize_aware(plain)
-    tuned = divergence(load_checkpoint(finetuned.quantized))
-    assert tuned < 0.3 * divergence(plain)
-    assert 0 < read_metrics(finetuned.folder)[-1]["validation_loss"] < 0.3 * divergence(plain)  # measures the same
+    rounded = divergence(finetuned, plain)
+    assert divergence(finetuned, load_checkpoint(finetuned.quantized)) < 0.3 * rounded
+    assert 0 < read_metrics(finetuned.folder)[-1]["validation_loss"] < 0.3 * rounded  # measures the same
+
+
+def test_a_run_begins_with_the_codes_of_a_calibrated_file(finetuned: Finetuned, calibrated: Path) -> None:
+    config, weights = read_weights(finetuned.full)
+    model, plain = Phi(config), load_checkpoint(finetuned.full)
+    make_quantize_aware(model, given_scales=True)
+    make_quantize_aware(plain)
+    set_weights(model, start_rounded(calibrated, finetuned.full, weights))
+    computed_with = to_hugging_face(model)
+    for name, theirs in gguf_matrices(calibrated, config.num_hidden_layers).items():
+        ours = computed_with[name].numpy()
+        assert (np.sign(ours) == np.sign(theirs)).all()
+        np.testing.assert_allclose(ours, theirs, rtol=2.0**-5)  # a scale of five bits; another code would be 1/8 off
+        assert torch.equal(computed_with[name].bfloat16().float(), computed_with[name])
+    assert divergence(finetuned, model) < 0.8 * divergence(finetuned, plain)
+
+
+def test_from_there_it_comes_nearer_and_converting_keeps_its_codes(
+    finetuned: Finetuned, calibrated: Path, tmp_path: Path
+) -> None:
+    from edge_phi.convert.cli import convert
+
+    settings = dataclasses.replace(finetuned.settings, round_from=str(calibrated))
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    tuned = run(settings, whole, finetuned.shards, on_step=nothing, say=nothing)
+    assert tuned
+    rows = read_metrics(whole)
+    assert rows[-1]["validation_loss"] < read_metrics(finetuned.folder)[-1]["validation_loss"]
+    for stop in (11, 0):
+        run(dataclasses.replace(settings, stop=stop), stopped, finetuned.shards, on_step=nothing, say=nothing)
+    assert [row["loss"] for row in read_metrics(stopped)] == [row["loss"] for row in rows]
+
+    convert(str(tuned), ["gguf:q4_0"], tmp_path)
+    kept = gguf_matrices(tmp_path / f"{tuned.name}.q4_0.gguf", 2)
+    began = gguf_matrices(calibrated, 2)
+    for name, weights in matrices(tuned).items():
+        assert np.array_equal(kept[name], weights), name
+    assert any(not np.allclose(kept[name], began[name], rtol=2.0**-5) for name in kept)  # codes have changed
+    lineage = json.loads((tuned / "lineage.json").read_text(encoding="utf-8"))
+    assert lineage["recipe"]["round_from"] == calibrated.name
+    assert lineage["rounded_from"] == {"files": {calibrated.name: hashlib.sha256(calibrated.read_bytes()).hexdigest()}}
+
+
+def test_another_model_s_rounding_is_refused(finetuned: Finetuned, calibrated: Path, tmp_path: Path) -> None:
+    _, weights = read_weights(finetuned.quantized)
+    with pytest.raises(InvalidFile, match=f"has changed since {calibrated.name} was made from it"):
+        start_rounded(calibrated, finetuned.quantized, weights)
+    with pytest.raises(InvalidCall, match="nothing says where this model came from"):
+        start_rounded(tmp_path / "missing.gguf", finetuned.full, weights)
+    from edge_phi.convert.cli import convert
+
+    convert(str(finetuned.full), ["gguf:q8_0"], tmp_path)
+    with pytest.raises(InvalidFile, match=r"token_embd\.weight is Q8_0 of .*, not Q4_0 of"):
+        start_rounded(tmp_path / f"{finetuned.full.name}.q8_0.gguf", finetuned.full, weights)
 
 
 def test_the_checkpoint_lies_on_the_grid_and_its_head_does_not(finetuned: Finetuned) -> None:
@@ -188,26 +275,14 @@ def test_the_checkpoint_lies_on_the_grid_and_its_head_does_not(finetuned: Finetu
 
 
 def test_llama_cpp_s_own_quantizer_finds_nothing_to_round(finetuned: Finetuned, tmp_path: Path) -> None:
-    gguf = pytest.importorskip("gguf", reason="needs the gguf package (extra 'convert')")
+    pytest.importorskip("gguf", reason="needs the gguf package (extra 'convert')")
     pytest.importorskip("llama_cpp", reason="needs llama.cpp's quantizer (extra 'gguf')")
     from edge_phi.convert.gguf import export_gguf
 
     export_gguf(finetuned.quantized, "q4_0", tmp_path / "model.q4_0.gguf")
-    file = gguf.GGUFReader(tmp_path / "model.q4_0.gguf")
-    stored = {tensor.name: tensor for tensor in file.tensors if tensor.tensor_type == gguf.GGMLQuantizationType.Q4_0}
     ours = matrices(finetuned.quantized)
-    layers = open_checkpoint(finetuned.quantized).config.num_hidden_layers
-    names = {"token_embd.weight": ["model.embed_tokens.weight"]}
-    for layer in range(layers):
-        there, here = f"blk.{layer}.", f"model.layers.{layer}."
-        names[f"{there}attn_qkv.weight"] = [f"{here}self_attn.{part}_proj.weight" for part in "qkv"]
-        names[f"{there}attn_output.weight"] = [f"{here}self_attn.dense.weight"]
-        names[f"{there}ffn_up.weight"] = [f"{here}mlp.fc1.weight"]
-        names[f"{there}ffn_down.weight"] = [f"{here}mlp.fc2.weight"]
-    assert set(names) == set(stored)
-    for name, parts in names.items():
-        values = gguf.quants.dequantize(stored[name].data, stored[name].tensor_type)
-        assert np.array_equal(values, np.concatenate([ours[part] for part in parts])), name
+    for name, values in gguf_matrices(tmp_path / "model.q4_0.gguf", 2).items():
+        assert np.array_equal(values, ours[name]), name
 
 
 def test_a_stopped_run_goes_on_from_unrounded_weights(finetuned: Finetuned, tmp_path: Path) -> None:
@@ -237,10 +312,13 @@ def test_a_second_run_goes_on_with_the_first_teacher(finetuned: Finetuned, tmp_p
 
 
 def test_the_recipe_takes_its_geometry_from_any_checkpoint(finetuned: Finetuned) -> None:
-    settings = load_recipe("quantize-aware", {"start-from": str(finetuned.full), "length": "32"})
+    settings = load_recipe("quantize-aware", {"start-from": str(finetuned.full), "length": "32", "round-from": ""})
     assert (settings.quantize, settings.distill) == ("q4_0", 1.0)
     assert settings.model["hidden_size"] == WIDTH and settings.model["num_hidden_layers"] == 2
-    assert load_recipe("quantize-aware", {"start-from": "phi-1-nano"}).model["hidden_size"] == 256
+    nano = load_recipe("quantize-aware", {"start-from": "phi-1-nano"})
+    assert nano.model["hidden_size"] == 256 and nano.round_from.endswith("phi-1-nano.q4_0.gguf")
+    with pytest.raises(InvalidCall, match=f"make it with 'edge-phi convert {finetuned.full} --to gguf:q4_0'"):
+        load_recipe("quantize-aware", {"start-from": str(finetuned.full), "length": "32"})
 
 
 @pytest.mark.parametrize(
@@ -250,6 +328,7 @@ def test_the_recipe_takes_its_geometry_from_any_checkpoint(finetuned: Finetuned)
         ({"start-from": "phi-1-nanu"}, "unknown model 'phi-1-nanu': did you mean phi-1-nano?"),
         ({"start-from": "no/such/folder"}, "no/such/folder/config.json: No such file or directory"),
         ({"start-from": "phi-1-nano", "quantize": "q4_k"}, "quantize is 'q4_k': did you mean q4_0?"),
+        ({"start-from": "phi-1-nano", "quantize": ""}, "round_from is a file of what a quantized run starts from"),
         ({"start-from": "phi-1-nano", "distill": "2"}, "distill is 2.0: it is a share of the loss, from 0 to 1"),
     ],
 )
