@@ -144,6 +144,21 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
     return load_tokenizer_for(artifact)
 
 
+_SLOW_BYTES = 100e6  # of weights: a single token then takes milliseconds
+_STEP_BYTES = 5e10  # weights times tokens: the longest step of an engine's graph then takes some 10 milliseconds
+_LEAST_CHUNK = 32  # tokens: with fewer at once a prompt takes much longer
+
+
+def worth_stopping(count: int, info: RuntimeInfo) -> bool:
+    """Whether somebody has to watch for its cancelling while `count` tokens are computed."""
+    return count > 1 or info.file_bytes > _SLOW_BYTES
+
+
+def stoppable_chunk(most: int, info: RuntimeInfo) -> int:
+    """Tokens to compute at once, at most `most`, where an engine stops between the steps of its graph only."""
+    return max(_LEAST_CHUNK, min(most, int(_STEP_BYTES / max(1, info.file_bytes))))
+
+
 def check_extend(tokens: Sequence[int], length: int, info: RuntimeInfo) -> None:
     """Refuse what no engine should be handed.
 

@@ -23,7 +23,7 @@ from ..cores import usable_cores
 from ..errors import Cancelled, EdgePhiError, InvalidCall, InvalidFile, MissingExtra
 from ..gguf_header import read_gguf_header
 from ..store import Artifact
-from . import RuntimeInfo, check_extend, check_rewind
+from . import RuntimeInfo, check_extend, check_rewind, stoppable_chunk, worth_stopping
 
 _CHUNK = 512  # tokens llama.cpp computes at once
 _ROWS = 64  # of logits at once, when all are wanted: llama.cpp reserves memory for so many
@@ -80,14 +80,14 @@ class LlamaCppRuntime:
     def extend(
         self, tokens: Sequence[int], *, all_logits: bool = False, cancel: threading.Event | None = None
     ) -> npt.NDArray[np.float32]:
-        """Append `tokens` and return logits; see `Runtime.extend`. A cancelled prefill stops inside a chunk."""
+        """Append `tokens` and return logits; see `Runtime.extend`. Cancelled, it stops after a node of the graph."""
         self._check_open()
         check_extend(tokens, self.length, self.info)
         start = self.length
-        chunk = _ROWS if all_logits else _CHUNK
+        chunk = _ROWS if all_logits else _CHUNK if cancel is None else stoppable_chunk(_CHUNK, self.info)
         logits = np.empty((len(tokens) if all_logits else 1, self.info.vocab_size), np.float32)
         try:
-            with self._stopped_by(cancel if len(tokens) > 1 else None):
+            with self._stopped_by(cancel if worth_stopping(len(tokens), self.info) else None):
                 for done in range(0, len(tokens), chunk):
                     part = tokens[done : done + chunk]
                     rows = len(part) if all_logits else int(done + chunk >= len(tokens))
@@ -193,10 +193,13 @@ class LlamaCppRuntime:
     def _decode(self, tokens: Sequence[int], rows: int) -> None:
         """Compute one chunk, keeping the logits of its last `rows` tokens."""
         count = len(tokens)
-        self._token_ids[:count] = tokens
-        self._positions[:count] = np.arange(self.length, self.length + count)
-        self._wants_logits[:count] = 0
-        self._wants_logits[count - rows : count] = 1
+        if count == 1:  # what slices take is 1 % of a small model's token
+            self._token_ids[0], self._positions[0], self._wants_logits[0] = tokens[0], self.length, rows
+        else:
+            self._token_ids[:count] = tokens
+            self._positions[:count] = np.arange(self.length, self.length + count)
+            self._wants_logits[:count] = 0
+            self._wants_logits[count - rows : count] = 1
         self._batch.n_tokens = count
         status = self._llama.llama_decode(self._context, self._batch)
         if status == _ABORTED:

@@ -21,7 +21,7 @@ from ..checkpoint import PhiConfig, open_checkpoint, read_config
 from ..cores import usable_cores
 from ..errors import Cancelled, EdgePhiError, InvalidCall, InvalidFile
 from ..store import Artifact
-from . import RuntimeInfo, check_extend, check_rewind
+from . import RuntimeInfo, check_extend, check_rewind, stoppable_chunk, worth_stopping
 from .onnx_file import read_external_tensors
 
 # From 1.29 on ONNX Runtime keeps a device id and reports each session to its makers, unless it is told not to before it
@@ -31,7 +31,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 _CHUNK = 128  # tokens computed at once: with 512 attention takes 1.6 times as long
-_POLL_S = 0.005  # how often a long call looks whether it is cancelled
+_POLL_S = 0.002  # how often who watches for cancelling looks whether the call is over
 _SILENT = 4  # log severity: what goes wrong is raised, and said once
 
 
@@ -89,7 +89,7 @@ class OnnxRuntime:
     def extend(
         self, tokens: Sequence[int], *, all_logits: bool = False, cancel: threading.Event | None = None
     ) -> npt.NDArray[np.float32]:
-        """Append `tokens` and return logits; see `Runtime.extend`. A cancelled prefill stops inside a chunk."""
+        """Append `tokens` and return logits; see `Runtime.extend`. Cancelled, it stops after a node of the graph."""
         self._check_open()
         check_extend(tokens, self.length, self.info)
         start = self.length
@@ -97,7 +97,8 @@ class OnnxRuntime:
             if len(tokens) == 1:
                 if cancel and cancel.is_set():
                     raise Cancelled("cancelled before the token")
-                self._run_step(tokens[0])
+                with self._stopped_by(cancel) as options:
+                    self._run_step(tokens[0], options)
                 return np.array(self._step.logits)
             logits = np.empty((len(tokens) if all_logits else 1, self.info.vocab_size), np.float32)
             self._run_chunks(tokens, logits, all_logits, cancel)
@@ -139,22 +140,23 @@ class OnnxRuntime:
         self._cache.clear()
         self._masks.clear()
 
-    def _run_step(self, token: int) -> None:
+    def _run_step(self, token: int, options: Any) -> None:
         """Compute one token into the logits of `_step`."""
         if not self._step_is_bound:
             self._step.bind_to(self._binding)
             self._step_is_bound = True
         self._step.ids[...] = token
-        self._run(1, self._options)
+        self._run(1, options)
 
     def _run_chunks(
         self, tokens: Sequence[int], logits: npt.NDArray[np.float32], all_logits: bool, cancel: threading.Event | None
     ) -> None:
         """Compute `tokens` in chunks; `logits` [rows, vocabulary] takes those of all, or of the last."""
         self._step_is_bound = False
-        with _stopped_by(cancel) as options:
-            for done in range(0, len(tokens), _CHUNK):
-                part = tokens[done : done + _CHUNK]
+        size = _CHUNK if cancel is None else stoppable_chunk(_CHUNK, self.info)
+        with self._stopped_by(cancel, len(tokens)) as options:
+            for done in range(0, len(tokens), size):
+                part = tokens[done : done + size]
                 if cancel and cancel.is_set():
                     raise Cancelled("cancelled while reading the prompt")
                 rows = logits[done : done + len(part)] if all_logits else logits
@@ -170,6 +172,26 @@ class OnnxRuntime:
         self._binding.bind_ortvalue_input("attention_mask", self._masks[length])
         self._session.run_with_iobinding(self._binding, options)
         self.length = length
+
+    @contextlib.contextmanager
+    def _stopped_by(self, cancel: threading.Event | None, count: int = 1) -> Iterator[Any]:
+        """Options of a run that `cancel` stops: ONNX Runtime looks at their flag before every node of the graph."""
+        if cancel is None or not worth_stopping(count, self.info):
+            yield self._options
+            return
+        options, over = _silent_options(), threading.Event()
+
+        def watch() -> None:
+            while not over.is_set():
+                if cancel.wait(_POLL_S):
+                    options.terminate = True
+                    return
+
+        threading.Thread(target=watch, name="onnx cancel", daemon=True).start()
+        try:
+            yield options
+        finally:
+            over.set()
 
     def _check_open(self) -> None:
         if self._session is None:
@@ -192,28 +214,6 @@ class _Chunk:
         for name, value in self._inputs.items():
             binding.bind_ortvalue_input(name, value)
         binding.bind_ortvalue_output("logits", self._output)
-
-
-@contextlib.contextmanager
-def _stopped_by(cancel: threading.Event | None) -> Iterator[Any]:
-    """Options of a run that `cancel` stops: ONNX Runtime looks at their flag before every node of the graph."""
-    options = _silent_options()
-    if cancel is None:
-        yield options
-        return
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.wait(_POLL_S):
-            if cancel.is_set():
-                options.terminate = True
-                return
-
-    threading.Thread(target=watch, name="onnx cancel", daemon=True).start()
-    try:
-        yield options
-    finally:
-        over.set()
 
 
 def _silent_options() -> Any:

@@ -3,12 +3,13 @@ from __future__ import annotations
 import shutil
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edge_phi import runtimes
 from edge_phi.errors import Cancelled, InvalidCall, InvalidFile, MissingExtra
 from edge_phi.runtimes import llama_cpp, open_runtime
 from edge_phi.runtimes.llama_cpp import LlamaCppRuntime, load_llama_cpp
@@ -121,6 +122,35 @@ def test_cancel_stops_a_prefill_inside_a_chunk_and_leaves_the_cache(runtime: Lla
     after = runtime.extend(TOKENS[20:30])
     runtime.rewind(0)
     np.testing.assert_allclose(after, runtime.extend(TOKENS[:30]), atol=tolerance(runtime))
+
+
+def test_a_token_of_a_large_model_is_stopped_too(runtime: LlamaCppRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
+    runtime.extend(TOKENS[:20])
+    expected = runtime.extend(TOKENS[20:21])
+    runtime.rewind(20)
+    monkeypatch.setattr(runtimes, "_SLOW_BYTES", 0)
+    with pytest.raises(Cancelled):
+        runtime.extend(TOKENS[20:21], cancel=CancelledInsideTheCall())
+    assert runtime.length == 20
+    np.testing.assert_array_equal(runtime.extend(TOKENS[20:21]), expected)
+
+
+def test_a_large_model_that_may_be_cancelled_reads_a_prompt_in_short_steps(
+    runtime: LlamaCppRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decode, counts = runtime._decode, []
+
+    def counted(tokens: Sequence[int], rows: int) -> None:
+        counts.append(len(tokens))
+        decode(tokens, rows)
+
+    monkeypatch.setattr(runtime, "_decode", counted)
+    whole = runtime.extend(TOKENS[:100], cancel=threading.Event())
+    runtime.rewind(0)
+    monkeypatch.setattr(runtimes, "_STEP_BYTES", 40 * runtime.info.file_bytes)
+    parts = runtime.extend(TOKENS[:100], cancel=threading.Event())
+    assert counts == [100, 40, 40, 20]
+    np.testing.assert_allclose(parts, whole, atol=tolerance(runtime))
 
 
 def test_an_event_set_before_or_never_set(runtime: LlamaCppRuntime) -> None:

@@ -16,6 +16,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from edge_phi import runtimes
 from edge_phi.errors import Cancelled, EdgePhiError, InvalidCall, InvalidFile
 from edge_phi.runtimes import open_runtime
 from edge_phi.runtimes.onnx import OnnxRuntime
@@ -160,10 +161,12 @@ def test_a_set_event_cancels_before_anything_is_computed(runtime: OnnxRuntime) -
     np.testing.assert_allclose(runtime.extend(TOKENS[:20]), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("count", [1, 290])
 def test_cancelling_stops_the_work_itself(
-    tiny_onnx: Callable[[str], Artifact], monkeypatch: pytest.MonkeyPatch
+    tiny_onnx: Callable[[str], Artifact], monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    """The event is set once a chunk is under way, and the chunk's own run is what ends."""
+    """The event is set once a chunk, or a token of a large model, is under way, and its own run is what ends."""
+    monkeypatch.setattr(runtimes, "_SLOW_BYTES", 0)
     runtime = OnnxRuntime(tiny_onnx("float32"), threads=1)
     runtime.extend(TOKENS[:10])
     cancel, finished = threading.Event(), []
@@ -181,9 +184,13 @@ def test_cancelling_stops_the_work_itself(
 
     monkeypatch.setattr(runtime, "_session", Slowed())
     with pytest.raises(Cancelled):
-        runtime.extend(TOKENS, cancel=cancel)
+        runtime.extend(TOKENS[10 : 10 + count], cancel=cancel)
     assert not finished
     assert runtime.length == 10
+    monkeypatch.setattr(runtime, "_session", session)
+    after = runtime.extend(TOKENS[10:11])
+    runtime.rewind(0)
+    np.testing.assert_allclose(after, runtime.extend(TOKENS[:11]), atol=1e-5)
 
 
 @pytest.mark.parametrize("tokens", [[], [380], [-1], [0] * 513])
