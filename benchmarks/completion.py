@@ -1,10 +1,12 @@
 """What completion costs beside speed: how soon a cancelled one stops, how long `edge-phi complete` takes to begin, and
 whether memory grows.
 
-- cancel: from `Worker.cancel` until the process's CPU time is flat, while a long prompt is read and while text is
-  written; the threads that others have a use for are free from then on.
-- cold: from the start of `edge-phi complete` to its first byte, beside a Python that only imports numpy and onnxruntime
-  and loads the same graph; and what `import edge_phi` adds to a bare Python. Commands take turns.
+- cancel: in every engine that the model has a form for, from `Worker.cancel` until the process's CPU time is flat,
+  while a long prompt is read and while text is written; and what it then takes of a core, beside what looking takes.
+  The threads that others have a use for are free from then on.
+- cold: from the start of `edge-phi complete` to its first byte, for the default form and for onnx:int4, beside a Python
+  that only imports numpy and onnxruntime and loads the same weights in the same engine; and what `import edge_phi` adds
+  to a bare Python. Commands take turns.
 - memory: resident memory over many suggestions at places drawn from this project's files, its slope over the second
   half, and the peak beside the file, a KV cache of the whole context, and 120 MB.
 
@@ -15,10 +17,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import queue
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -26,11 +30,11 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from revision import REPOSITORY, commit
+from revision import REPOSITORY, command_line, commit
 
-from edge_phi import atomic
+from edge_phi import atomic, engines
 from edge_phi.checkpoint import PhiConfig, read_config
-from edge_phi.completion.session import open_session
+from edge_phi.completion.session import Session, open_session
 from edge_phi.completion.worker import Event, Finished, LoadFailed, Stopped, Worker
 from edge_phi.cores import usable_cores
 from edge_phi.errors import EdgePhiError
@@ -38,12 +42,19 @@ from edge_phi.gguf_header import read_gguf_header
 from edge_phi.gguf_model import read_config as read_gguf_config
 from edge_phi.measure.machine import busy_line, this_machine
 from edge_phi.measure.memory import peak_resident_bytes, resident_bytes
-from edge_phi.store import Artifact, find_model
+from edge_phi.store import Artifact, Model, find_model
 
+_FORMS = ("gguf:q4_0", "onnx:int4", "torch:float32")  # one for each engine
 _WATCHED_S = 0.15  # after cancelling
 _LEFT_S = 0.0005  # of processor time still to be used, when it counts as idle
-_BASE = "import sys, numpy, onnxruntime as o; s = o.SessionOptions(); s.intra_op_num_threads = int(sys.argv[2])\n"
-_BASE += "o.InferenceSession(sys.argv[1], s, providers=['CPUExecutionProvider']); print('x', flush=True)"
+_SOON_S = 0.02  # after cancelling, when it should be idle
+_BASE = {
+    "onnx": "s = o.SessionOptions(); s.intra_op_num_threads = int(sys.argv[2])\n"
+    "o.InferenceSession(sys.argv[1], s, providers=['CPUExecutionProvider'])",
+    "native": "from pathlib import Path\nfrom edge_phi.runtimes.native import NativeRuntime\n"
+    "from edge_phi.store import Artifact\npath = Path(sys.argv[1])\n"
+    "NativeRuntime(Artifact('x', 'gguf', 'q4_0', path, path.parent), threads=int(sys.argv[2]))",
+}
 
 
 class Desk:
@@ -51,9 +62,7 @@ class Desk:
 
     def __init__(self, artifact: Artifact, *, ahead: bool) -> None:
         self.events: queue.Queue[Event] = queue.Queue()
-        self.worker = Worker(
-            lambda: open_session(artifact.path, quant=artifact.name, calibrate=True), self.events.put, "x", ahead=ahead
-        )
+        self.worker = Worker(lambda: calibrated(artifact), self.events.put, "x", ahead=ahead)
         self.worker.start()
         loaded = self.events.get()
         if isinstance(loaded, LoadFailed):
@@ -67,19 +76,40 @@ class Desk:
         return event
 
 
+def calibrated(artifact: Artifact) -> Session:
+    """A session that has had its idle time."""
+    session = open_session(artifact.path, quant=artifact.name)
+    session.use_idle_time(threading.Event())
+    return session
+
+
 def sources() -> list[str]:
     """This project's files."""
     paths = sorted(path for room in ("edge_phi", "train", "convert") for path in (REPOSITORY / room).rglob("*.py"))
     return [text for path in paths if len(text := path.read_text(encoding="utf-8")) > 2000]
 
 
-def cancel(artifact: Artifact, rounds: int) -> dict[str, object]:
+def cancel(model: Model, rounds: int) -> dict[str, object]:
+    """`cancel_in` for every engine."""
+    results: dict[str, object] = {}
+    forms = [artifact for artifact in model.artifacts if artifact.name in _FORMS]
+    for artifact in forms or model.artifacts[:1]:
+        for engine in ("native", "llama_cpp") if artifact.format == "gguf" else (artifact.engine,):
+            os.environ[engines.VARIABLE] = engine if artifact.format == "gguf" else ""
+            print(f"cancel: {engine}", file=sys.stderr)
+            results |= {f"{engine} {name}": value for name, value in cancel_in(artifact, rounds).items()}
+    os.environ[engines.VARIABLE] = ""
+    return results
+
+
+def cancel_in(artifact: Artifact, rounds: int) -> dict[str, float]:
     """Milliseconds from cancelling to a flat CPU time, in prefill and in decode; only of what was under way."""
     desk, random = Desk(artifact, ahead=False), np.random.default_rng(0)
     texts = sources()
     whole = max(texts, key=len)[:5000]
     took_ms = desk.complete(0, whole, "").suggestion.timing.ttft_ms or 1.0
-    results: dict[str, list[float]] = {"prefill": [], "decode": []}
+    looking = median(watched(lambda: None)[0] for _ in range(5))
+    results: dict[str, list[tuple[float, float]]] = {"prefill": [], "decode": []}
     number = 0
     while min(len(times) for times in results.values()) < rounds and number < 20 * rounds:
         number += 1
@@ -90,31 +120,43 @@ def cancel(artifact: Artifact, rounds: int) -> dict[str, object]:
         desk.worker.request(number, before, "")
         time.sleep(float(part) * took_ms / 1e3)
         under_way = desk.events.empty()
-        took = idle_ms(desk.worker.cancel)
+        found = idle(desk.worker.cancel, looking)
         if under_way and desk.events.get(timeout=60) == Stopped(number):
-            results["prefill" if number % 2 else "decode"].append(took)
+            results["prefill" if number % 2 else "decode"].append(found)
         while not desk.events.empty():
             desk.events.get()
     desk.worker.close()
-    return {
-        f"{name}_{what}": float(value)
-        for name, times in results.items()
-        for what, value in (("p50_ms", median(times)), ("p95_ms", np.percentile(times, 95)), ("max_ms", max(times)))
-    }
+    figures = {"looking_share": looking}
+    for name, found_ in results.items():
+        times, shares = zip(*found_, strict=True)
+        figures |= {
+            f"{name}_p50_ms": median(times),
+            f"{name}_p95_ms": float(np.percentile(times, 95)),
+            f"{name}_max_ms": max(times),
+            f"{name}_share_after_20_ms": median(shares),
+        }
+    return figures
 
 
-def idle_ms(stop: Callable[[], None]) -> float:
-    """Milliseconds from the call of `stop` until the process takes no more of the processor than looking takes."""
-    start = time.perf_counter()
+def watched(stop: Callable[[], None]) -> tuple[float, list[tuple[float, float]]]:
+    """What of a core this process takes after `stop`; and seconds and processor seconds from its call, as they came."""
+    start, begin = time.perf_counter(), time.process_time()
     stop()
     samples = []
     while (now := time.perf_counter() - start) < _WATCHED_S:
-        samples.append((now, time.process_time()))
+        samples.append((now, time.process_time() - begin))
         time.sleep(0.0005)
+    return samples[-1][1] / samples[-1][0], samples
+
+
+def idle(stop: Callable[[], None], looking: float) -> tuple[float, float]:
+    """Milliseconds from the call of `stop` until the process takes no more of the processor than `looking` does, all
+    that is watched if that does not come; and the share of a core that it takes from 20 ms on."""
+    _, samples = watched(stop)
     end, cpu_end = samples[-1]
-    middle, cpu_middle = next(sample for sample in samples if sample[0] >= _WATCHED_S / 2)
-    looking = (cpu_end - cpu_middle) / (end - middle)
-    return next(at for at, cpu in samples if cpu_end - cpu - looking * (end - at) < _LEFT_S) * 1e3
+    at = next((at for at, cpu in samples if cpu_end - cpu - looking * (end - at) < _LEFT_S), end)
+    soon, cpu_soon = next(sample for sample in samples if sample[0] >= _SOON_S)
+    return at * 1e3, (cpu_end - cpu_soon) / (end - soon)
 
 
 def cold(artifact: Artifact, rounds: int, folder: Path) -> dict[str, object]:
@@ -128,9 +170,10 @@ def cold(artifact: Artifact, rounds: int, folder: Path) -> dict[str, object]:
         "complete": [python, "-m", "edge_phi", "complete", str(text), "--model", str(artifact.folder), "--quant",
                      artifact.name],
     }  # fmt: skip
-    if artifact.format == "onnx":
-        base = [python, "-c", _BASE, str(artifact.graph), str(usable_cores())]
-        commands["numpy, onnxruntime and the graph"] = base
+    if artifact.engine in _BASE:
+        code = f"import sys, numpy, onnxruntime as o\n{_BASE[artifact.engine]}\nprint('x', flush=True)"
+        weights = artifact.graph if artifact.format == "onnx" else artifact.path
+        commands["numpy, onnxruntime and the weights"] = [python, "-c", code, str(weights), str(usable_cores())]
     times: dict[str, list[float]] = {name: [] for name in commands}
     for number in range(rounds + 1):
         for name, command in commands.items():
@@ -140,8 +183,8 @@ def cold(artifact: Artifact, rounds: int, folder: Path) -> dict[str, object]:
     text.unlink()
     results: dict[str, object] = {f"{name}_ms": median(taken) for name, taken in times.items()}
     results["import_edge_phi_adds_ms"] = median(times["import"]) - median(times["bare"])
-    if artifact.format == "onnx":
-        results["ratio"] = median(times["complete"]) / median(times["numpy, onnxruntime and the graph"])
+    if artifact.engine in _BASE:
+        results["ratio"] = median(times["complete"]) / median(times["numpy, onnxruntime and the weights"])
     return results
 
 
@@ -200,31 +243,33 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     arguments.add_argument("what", nargs="*", default=["cancel", "cold", "memory"], metavar="cancel|cold|memory")
     arguments.add_argument("--model", default="phi-1-nano")
-    arguments.add_argument("--quant", help="its default form if not given")
+    arguments.add_argument("--quant", help="of memory and cold; the default form if not given, and for cold onnx:int4")
     arguments.add_argument("--rounds", type=int, default=40, help="of cancelling; a quarter of it of starting")
     arguments.add_argument("--suggestions", type=int, default=10_000)
     arguments.add_argument("--name", default="completion", help="of the result files (default: %(default)s)")
     arguments.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks/results", help="folder to write to")
     given = arguments.parse_args()
     machine = this_machine()
-    artifact = find_model(given.model).artifact(given.quant)
+    model = find_model(given.model)
+    artifact = model.artifact(given.quant)
     given.out.mkdir(parents=True, exist_ok=True)
     results: dict[str, dict[str, object]] = {}
     if "cold" in given.what:
-        results["cold"] = cold(artifact, max(1, given.rounds // 4), given.out)
+        started = {artifact, *(one for one in model.artifacts if one.name == "onnx:int4" and not given.quant)}
+        for one in sorted(started, key=lambda one: one != artifact):
+            results[f"cold {one.name}"] = cold(one, max(1, given.rounds // 4), given.out)
     if "cancel" in given.what:
-        results["cancel"] = cancel(artifact, given.rounds)
+        results["cancel"] = cancel(model, given.rounds)
     if "memory" in given.what:
         results["memory"] = memory(artifact, given.suggestions)
-    command = shlex.join(["python", "benchmarks/completion.py", *sys.argv[1:]])
-    document = {"command": command, "commit": commit(), "machine": asdict(machine), "model": artifact.model,
+    document = {"command": command_line(), "commit": commit(), "machine": asdict(machine), "model": artifact.model,
                 "form": artifact.name, **results}  # fmt: skip
     lines = ["| | |", "| --- | ---: |"]
     for name, figures in results.items():
         lines += [
             f"| {name}: {what} | {value:.4g} |" for what, value in figures.items() if isinstance(value, float | int)
         ]
-    lines += ["", f"`{command}`: {artifact.model}, {artifact.name}."]
+    lines += ["", f"`{command_line()}`: {artifact.model}, {artifact.name}."]
     text = "\n".join([*lines, *([busy_line(machine)] if machine.busy else []), ""])
     atomic.write_bytes(given.out / f"{given.name}.json", f"{json.dumps(document, indent=2)}\n".encode())
     atomic.write_bytes(given.out / f"{given.name}.md", text.encode())

@@ -16,10 +16,10 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from edge_phi.completion.decode import DecodeSettings, decode
-from edge_phi.completion.session import open_session
+from edge_phi.completion.session import Session, Suggestion, open_session
 from edge_phi.completion.worker import Event, Finished, Progress, Worker
 from edge_phi.errors import EdgePhiError
 from edge_phi.runtimes.llama_cpp import LlamaCppRuntime
@@ -51,13 +51,13 @@ class EdgePhi:
     def __init__(self, artifact: Artifact, threads: int, show: Show) -> None:
         self._show = show
         self._loaded = threading.Event()
-        self._worker = Worker(
-            lambda: open_session(artifact.path, threads=threads, calibrate=True), self._report, "edge-phi"
-        )
+        self._begun = self._begun_before = 0  # calls of the model in all, and up to the last key
+        self._worker = Worker(lambda: self._open(artifact, threads), self._report, "edge-phi")
         self._worker.start()
         self._loaded.wait()
 
     def key(self, place: int, before: str, after: str) -> None:
+        self._begun_before = self._begun
         self._worker.request(place, before, after)
 
     def moved(self, before: str, after: str) -> None:
@@ -70,12 +70,26 @@ class EdgePhi:
         self._worker.close()
 
     def _report(self, event: Event) -> None:
+        known = self._begun == self._begun_before  # also the rest of what an earlier key had begun
         if isinstance(event, Progress):
-            self._show(event.ticket, event.text, False, False)
+            self._show(event.ticket, event.text, known, False)
         elif isinstance(event, Finished):
-            self._show(event.ticket, event.suggestion.text, event.known, True)
+            self._show(event.ticket, event.suggestion.text, known, True)
         else:
             self._loaded.set()
+
+    def _open(self, artifact: Artifact, threads: int) -> Session:
+        """A session that has had its idle time, and counts its calls."""
+        session = open_session(artifact.path, threads=threads)
+        session.use_idle_time(threading.Event())
+        complete = session.complete
+
+        def counted(*arguments: Any, **options: Any) -> Suggestion:
+            self._begun += 1
+            return complete(*arguments, **options)
+
+        session.complete = counted  # type: ignore[method-assign]
+        return session
 
 
 class LlamaVim:

@@ -31,7 +31,7 @@ FOLDER = REPOSITORY / "benchmarks/traces"
 
 _LONGEST_FILE = 6000  # characters: a trace is kept in the repository
 _TYPED = (90, 150)  # characters of a trace, at least and at most
-_KEY_MS, _SPREAD = 130, 0.45  # median within a word, and standard deviation of the logarithm
+KEY_MS, _SPREAD = 130, 0.45  # median within a word, and standard deviation of the logarithm
 _WORD_MS, _LINE_MS, _JUMP_MS = 170, 420, 900
 _THINK_MS, _LOOK_MS = 1400, 700
 _TYPO, _LOOK, _THINK = 0.02, 0.12, 0.25  # of characters; of words; of lines
@@ -90,16 +90,16 @@ class Hand:
             if word and self._random.random() < _LOOK:
                 self.add(_LOOK_MS, look=True)
             if key in _NEIGHBOURS and self._random.random() < _TYPO:
-                self.add(_KEY_MS, type=_NEIGHBOURS[key])
-                self.add(2 * _KEY_MS, delete=1)
-            self.add(_WORD_MS if word else _KEY_MS, type=key)
+                self.add(KEY_MS, type=_NEIGHBOURS[key])
+                self.add(2 * KEY_MS, delete=1)
+            self.add(_WORD_MS if word else KEY_MS, type=key)
             place += 1
 
     def delete(self, count: int) -> None:
         """Delete `count` characters before the cursor, many of them line by line as a selection would."""
         while count > 0:
             some = 1 if count <= 12 else min(count, 40)
-            self.add(_KEY_MS, delete=some)
+            self.add(KEY_MS, delete=some)
             count -= some
 
 

@@ -6,8 +6,9 @@ llama.cpp that asks anew after every pause. The same GGUF file, the same threads
 suggested, it is taken as far as it is what would be typed next, three characters or more, and those keys are left out.
 
 Of every key after which something is asked: milliseconds until anything is to be seen, and until all of it, before the
-next key comes; how many suggestions were shown without a model call; and processor seconds (of the process that has the
-model) for each accepted character. Writes keystrokes.json and keystrokes.md.
+next key comes; of how many of those that were shown no model call was begun for the key, so that they were known or
+are the rest of what an earlier key had begun; and processor seconds (of the process that has the model) for each
+accepted character. Writes keystrokes.json and keystrokes.md.
 
     python benchmarks/keystrokes.py [--model MODEL] [--llama-server PROGRAM] [--traces N] [--own-text] [--speed X]
 """
@@ -16,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import shlex
 import sys
 import threading
 import time
@@ -27,8 +27,8 @@ from pathlib import Path
 import numpy as np
 from keystroke_own_text import own_text_traces
 from keystroke_systems import EdgePhi, LlamaVim, Plain, Server, System
-from keystroke_traces import Trace, read_traces
-from revision import REPOSITORY, commit
+from keystroke_traces import FOLDER, Trace, read_traces
+from revision import REPOSITORY, command_line, commit
 
 from edge_phi import atomic
 from edge_phi.cores import usable_cores
@@ -47,7 +47,7 @@ class Seen:
     """What one system showed in all traces."""
 
     asked: int = 0
-    known: int = 0  # suggestions first seen without a model call
+    known: int = 0  # suggestions first seen for which no model call was begun
     accepted: int = 0  # characters
     cpu_s: float = 0.0
     first_ms: dict[str, float] = field(default_factory=dict)  # by trace and event: until anything was to be seen
@@ -190,7 +190,7 @@ def markdown(rows: dict[str, dict[str, float | None]], notes: list[str]) -> str:
     columns = [("keys", "asked", "{:.0f}"), ("with a suggestion", "shown_share", "{:.0%}"),
                ("first seen ms p50", "first_p50_ms", "{:.1f}"), ("p95", "first_p95_ms", "{:.0f}"),
                ("whole ms p50", "whole_p50_ms", "{:.1f}"), ("p95", "whole_p95_ms", "{:.0f}"),
-               ("without a model call", "known_share", "{:.0%}"), ("characters accepted", "accepted", "{:.0f}"),
+               ("without a call of its own", "known_share", "{:.0%}"), ("characters accepted", "accepted", "{:.0f}"),
                ("CPU ms per accepted", "cpu_ms_per_accepted", "{:.0f}"),
                ("CPU ms per key", "cpu_ms_per_key", "{:.1f}")]  # fmt: skip
     lines = [f"| | {' | '.join(title for title, _, _ in columns)} |", f"| --- |{' ---: |' * len(columns)}"]
@@ -204,6 +204,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     arguments.add_argument("--model", default="phi-1-nano", help="with a form gguf:q4_0, or a GGUF file")
     arguments.add_argument("--llama-server", type=Path, help="the program, of the same llama.cpp")
+    arguments.add_argument("--folder", type=Path, default=FOLDER, help="of the traces, as keystroke_recorder.py writes")
     arguments.add_argument("--traces", type=int, help="only so many of them")
     arguments.add_argument(
         "--own-text", action="store_true", help="type what the model itself would write (random weights)"
@@ -217,7 +218,7 @@ def main() -> None:
     model = find_model(given.model)
     artifact = model.artifacts[0] if given.model.endswith(".gguf") else model.artifact("gguf:q4_0")
     tokenizer = open_tokenizer(artifact)
-    traces = read_traces()[: given.traces]
+    traces = read_traces(given.folder)[: given.traces]
     if given.own_text:
         traces = own_text_traces(traces, artifact, given.threads)
     screen, server = Screen(), None
@@ -239,9 +240,8 @@ def main() -> None:
         if server is not None:
             server.close()
     rows = {name: figures(one, seen["edge-phi"]) for name, one in seen.items()}
-    command = shlex.join(["python", "benchmarks/keystrokes.py", *sys.argv[1:]])
     notes = [
-        f"`{command}`: {model.name}, {artifact.file_bytes / 1e6:.1f} MB, {given.threads} threads, {len(traces)} "
+        f"`{command_line()}`: {model.name}, {artifact.file_bytes / 1e6:.1f} MB, {given.threads} threads, {len(traces)} "
         f"traces, speed {given.speed:g}. In brackets edge-phi to it; of times, on the keys after which both had one.",
     ]
     if server is None:
@@ -249,7 +249,7 @@ def main() -> None:
     if machine.busy:
         notes.append(busy_line(machine))
     document = {
-        "command": command,
+        "command": command_line(),
         "commit": commit(),
         "machine": asdict(machine),
         "llama_cpp": engine_version("llama_cpp"),

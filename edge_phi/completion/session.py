@@ -254,17 +254,16 @@ def open_session(
     *,
     quant: str | None = None,
     threads: int | None = None,
-    calibrate: bool = False,
     snapshots: bool = False,
 ) -> Session:
     """Load a model to complete with.
+
+    Speculation is off until the engine was measured on this machine, in some session's idle time: `use_idle_time`.
 
     Args:
         model: the name of a model of this machine, or the path of a checkpoint folder, ONNX folder or GGUF file.
         quant: which form of it, as "onnx:int4" or only "int4"; the default one if None.
         threads: computing threads; as many as the cores this process may use if None.
-        calibrate: measure what speculation has to know of this engine, if that has not been done on this machine: it
-            takes as long as some hundred tokens. Without it, speculation is off until somebody has.
         snapshots: take what was read of a file in another session from the user's cache folder, and put it there in
             idle time.
 
@@ -286,9 +285,6 @@ def open_session(
     load_ms = (time.perf_counter_ns() - start_ns) / 1e6
     key = curve_key(artifact, runtime.info)
     curve = stored_curve(key)
-    if curve is None and calibrate:
-        curve = measure_curve(runtime)
-        store_curve(key, curve)
     speculation = None if curve is None else Speculation(curve)
     return Session(
         runtime,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import sys
 import threading
 import time
@@ -9,6 +11,8 @@ from pathlib import Path
 
 import pytest
 from conftest import SAMPLE_TEXT
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 BENCHMARKS = str(Path(__file__).parents[2] / "benchmarks")
 
@@ -113,3 +117,77 @@ def test_the_traces_lead_from_a_text_to_a_text() -> None:
             assert 0 <= gone <= cursor <= len(text)
             text, cursor = text[: cursor - gone] + new + text[cursor:], cursor - gone + len(new)
         assert text != trace.text
+
+
+def replayed(text: str, events: list[dict[str, object]]) -> tuple[str, int]:
+    """The text and the cursor that the events of a trace lead to."""
+    cursor = 0
+    for event in events:
+        if "move" in event:
+            cursor = int(event["move"])  # type: ignore[call-overload]
+        new, gone = str(event.get("type", "")), int(event.get("delete", 0))  # type: ignore[call-overload]
+        text, cursor = text[: cursor - gone] + new + text[cursor:], cursor - gone + len(new)
+    return text, cursor
+
+
+letters = st.text("ab \n", max_size=8)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # of the path alone
+@given(start=letters, edits=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), letters), max_size=8))
+def test_a_recording_leads_to_what_was_edited(start: str, edits: list[tuple[int, int, str]]) -> None:
+    from keystroke_recorder import Recorder
+
+    recorder, text = Recorder(start, clock=lambda: 0.0), start
+    for at, gone, come in edits:
+        at = min(at, len(text))
+        text, cursor = text[:at] + come + text[at + gone :], at + len(come)
+        recorder.saw(text, cursor)
+        assert replayed(start, recorder.events) == (text, cursor)
+    header, *events = (json.loads(line) for line in recorder.lines("x.py").splitlines())
+    assert (header["text"], events) == (start, recorder.events)
+
+
+def test_what_comes_at_once_is_a_look_and_times_are_those_between() -> None:
+    from keystroke_recorder import Recorder
+
+    seconds = iter([0.0, 1.0, 1.5, 1.75, 4.0])
+    recorder = Recorder("x\n", clock=lambda: next(seconds))
+    recorder.saw("x\n", 1)
+    recorder.saw("x \n", 2)
+    recorder.saw("x = 1\n", 5)
+    recorder.saw("x = 1\n\n    \n", 11)
+    assert recorder.events[:3] == [{"ms": 1000, "move": 1}, {"ms": 500, "type": " "}, {"ms": 250, "look": True}]
+    assert "".join(str(event["type"]) for event in recorder.events[3:6]) == "= 1"
+    assert recorder.events[6:] == [{"ms": 2250, "type": "\n\n    "}]
+
+
+def test_the_editor_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("textual", reason="the editor, of the extra 'tui', is not installed")
+    from keystroke_recorder import RecordedApp
+
+    from edge_phi.completion.session import Suggestion, Timing
+    from edge_phi.tui.document import Document
+    from edge_phi.tui.engine import EngineChoice
+
+    class Silent:
+        load_ms = 1.0
+
+        def complete(self, before: str, after: str = "", **_: object) -> Suggestion:
+            return Suggestion("", 1, "stop", "m", "scripted", "float32", Timing(1, 2, 3, 4, 5, 6))
+
+        def close(self) -> None: ...
+
+    async def edit() -> tuple[str, list[dict[str, object]]]:
+        document = Document()
+        document.text = "import os\nx\n"
+        app = RecordedApp(document, EngineChoice("m", "onnx", "int4", Silent), None)
+        async with app.run_test() as pilot:
+            await pilot.press("down", "end", "space", "=", "enter", "backspace", "(", "a", "left", "b", "delete")
+            await pilot.pause()
+            assert app.recorder is not None
+            return app.editor_screen.editor.text, app.recorder.events
+
+    text, events = asyncio.run(edit())
+    assert replayed("import os\nx\n", events)[0] == text != "import os\nx\n"
+    assert len(events) > 8
