@@ -17,9 +17,9 @@ from ..checkpoint import Checkpoint, open_checkpoint
 from ..cores import usable_cores
 from ..errors import Cancelled, InvalidCall, MissingExtra
 from ..store import Artifact
-from . import RuntimeInfo, check_extend, check_rewind
+from . import RuntimeInfo, check_extend, check_rewind, stoppable_chunk
 
-_CHUNK = 256  # tokens between two looks at the cancel event
+_CHUNK = 256  # tokens computed at once
 
 
 class TorchRuntime:
@@ -61,20 +61,23 @@ class TorchRuntime:
         torch.set_num_threads(threads)
         self._model: Any = build_model(checkpoint)
         self._cache: Any = DynamicCache()
+        self._cancel: threading.Event | None = None
+        for module in self._model.modules():
+            if isinstance(module, torch.nn.Linear):
+                module.register_forward_pre_hook(self._stop_here)
 
     def extend(
         self, tokens: Sequence[int], *, all_logits: bool = False, cancel: threading.Event | None = None
     ) -> npt.NDArray[np.float32]:
-        """Append `tokens` and return logits; see `Runtime.extend`. Cancelling takes effect between chunks."""
+        """Append `tokens` and return logits; see `Runtime.extend`. Cancelled, it stops before the next matrix."""
         self._check_open()
         check_extend(tokens, self.length, self.info)
-        start = self.length
+        start, self._cancel = self.length, cancel
+        chunk = _CHUNK if cancel is None else stoppable_chunk(_CHUNK, self.info)
         logits = []
         try:
-            for done in range(0, len(tokens), _CHUNK):
-                if cancel and cancel.is_set():
-                    raise Cancelled("cancelled while reading the prompt")
-                part = tokens[done : done + _CHUNK]
+            for done in range(0, len(tokens), chunk):
+                part = tokens[done : done + chunk]
                 with self._torch.inference_mode():
                     output = self._model(
                         input_ids=self._torch.tensor([list(part)]),
@@ -100,6 +103,10 @@ class TorchRuntime:
     def close(self) -> None:
         """Free the model; a second call does nothing."""
         self._model = self._cache = None
+
+    def _stop_here(self, *_: object) -> None:
+        if self._cancel is not None and self._cancel.is_set():
+            raise Cancelled("cancelled while reading the prompt")
 
     def _check_open(self) -> None:
         if self._model is None:

@@ -74,20 +74,21 @@ def test_after_a_rewind_other_tokens_count_and_the_forgotten_do_not(runtime: Tor
     np.testing.assert_allclose(runtime.extend(TOKENS[100:120]), fresh, atol=1e-4)
 
 
-class CancelledAtTheSecondLook(threading.Event):
+class CancelledAtTheThirdLook(threading.Event):
     looks = 0
 
     def is_set(self) -> bool:
         self.looks += 1
-        return self.looks > 1
+        return self.looks > 2
 
 
-def test_cancel_between_chunks_leaves_the_cache(runtime: TorchRuntime, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch_runtime, "_CHUNK", 64)
+@pytest.mark.parametrize("count", [1, 280])
+def test_cancel_inside_a_call_leaves_the_cache(runtime: TorchRuntime, count: int) -> None:
     runtime.extend(TOKENS[:20])
+    cancel = CancelledAtTheThirdLook()  # in the first layer: what was added there goes again
     with pytest.raises(Cancelled):
-        runtime.extend(TOKENS[20:], cancel=CancelledAtTheSecondLook())
-    assert runtime.length == 20
+        runtime.extend(TOKENS[20 : 20 + count], cancel=cancel)
+    assert (runtime.length, cancel.looks) == (20, 3)
     after = runtime.extend(TOKENS[20:30])
     runtime.rewind(0)
     np.testing.assert_allclose(after, runtime.extend(TOKENS[:30]), atol=1e-4)
