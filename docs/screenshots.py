@@ -22,8 +22,10 @@ from edge_phi.tui.document import Document
 from edge_phi.tui.memory import Memory
 from edge_phi.tui.picture import picture
 from edge_phi.tui.screens.bench import BenchScreen
+from edge_phi.tui.screens.models import ModelsScreen
 from edge_phi.tui.screens.race import RaceScreen
 from edge_phi.tui.themes import CONTRAST, DARK, LIGHT
+from edge_phi.tui.widgets.table import Table
 
 SOURCE = '''\
 """Numbers and words."""
@@ -71,6 +73,13 @@ async def measured(app: EdgePhiApp, pilot: Pilot[None]) -> None:
     await pilot.press("s")
 
 
+async def listed(app: EdgePhiApp, pilot: Pilot[None]) -> None:
+    """All models."""
+    await pilot.press("f9")
+    while not (isinstance(app.screen, ModelsScreen) and app.screen.query_one(Table).row_count):
+        await pilot.pause(0.1)
+
+
 def pressed(*keys: str) -> Callable[[EdgePhiApp, Pilot[None]], Awaitable[None]]:
     """Only keys."""
 
@@ -96,6 +105,7 @@ SCENES = {
     "editor-contrast": Scene((60, 20), CONTRAST, suggested),
     "race": Scene((100, 26), DARK, raced),
     "bench": Scene((116, 34), DARK, measured),
+    "models": Scene((100, 26), DARK, listed),
     "help": Scene((100, 36), DARK, pressed("f1")),
     "tour": Scene((80, 24), DARK, pressed("f10")),
 }
@@ -124,9 +134,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "images")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as state:
-        os.environ["XDG_STATE_HOME"] = state  # nobody's unsaved text is offered
-        for name in arguments.scenes or SCENES:
+    for name in arguments.scenes or SCENES:
+        # Nobody's unsaved text is offered, not that of the scene before either, nobody's models are listed, and paths
+        # begin where this repository lies.
+        with tempfile.TemporaryDirectory() as folder:
+            os.environ |= {f"XDG_{kind}_HOME": folder for kind in ("STATE", "DATA", "CACHE", "CONFIG")}
+            os.environ["HOME"] = str(Path(__file__).resolve().parents[2])
             asyncio.run(draw(name, SCENES[name], arguments.model, arguments.out))
 
 

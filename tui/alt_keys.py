@@ -6,10 +6,11 @@ bracket.
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Iterable
 
-from textual import events
+from textual import constants, events
 from textual._xterm_parser import XTermParser
 
 
@@ -25,8 +26,13 @@ class AltParser(XTermParser):
 
 
 def install() -> None:
-    """Let Textual's driver for terminals use this parser."""
-    if sys.platform != "win32":
-        from textual.drivers import linux_driver
-
-        setattr(linux_driver, "XTermParser", AltParser)  # noqa: B010 - a name that the module only imports
+    """Let Textual's driver for terminals use this parser, or the one for browsers where that was asked for."""
+    if constants.DRIVER:
+        name = constants.DRIVER.partition(":")[0]
+    elif sys.platform != "win32":
+        name = "textual.drivers.linux_driver"
+    else:
+        return
+    module = importlib.import_module(name)
+    if hasattr(module, "XTermParser"):
+        setattr(module, "XTermParser", AltParser)  # noqa: B010 - a name that the module only imports

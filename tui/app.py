@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -12,6 +12,7 @@ from textual import events
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
+from textual.filter import LineFilter
 from textual.screen import ModalScreen
 
 from edge_phi.errors import EdgePhiError
@@ -22,8 +23,10 @@ from .characters import one_line
 from .commands import KeyCommands
 from .document import Document
 from .engine import EngineChoice
+from .in_turn import InTurn
 from .keys import bindings
 from .memory import Memory
+from .no_colour import NoColour
 from .race import Lender
 from .screens.editor import EditorScreen
 from .settings import Settings, settings_file
@@ -74,6 +77,8 @@ class EdgePhiApp(App[None]):
         self.editor_screen = EditorScreen(document, *chosen, pause_seconds=pause_seconds)
         super().__init__()
         self.last_key_s = 0.0  # on Textual's clock
+        self._in_turn = InTurn(self, super().on_event)
+        self._no_colour = NoColour(lambda: self.current_theme.dark)
         settings = settings or Settings()
         self._memory = memory or Memory(tour_seen=True)
         self._model, self._choose = model, choose
@@ -101,15 +106,23 @@ class EdgePhiApp(App[None]):
             self.action_tour()
 
     async def on_event(self, event: events.Event) -> None:
-        """Note when a key comes: a suggestion's time is counted from it."""
-        if isinstance(event, events.Key) and not event.is_forwarded:
-            self.last_key_s = event.time
-        await super().on_event(event)
+        """Note when a key comes, for a suggestion's time is counted from it, and let it have its turn."""
+        if isinstance(event, (events.Key, events.Paste)) and not event.is_forwarded:
+            if isinstance(event, events.Key):
+                self.last_key_s = event.time
+            await self._in_turn.take(event)
+        else:
+            await super().on_event(event)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """A question is answered before one leaves."""
+        if action == "quit" and isinstance(self.screen, ModalScreen):
+            return False
+        return super().check_action(action, parameters)
 
     async def action_quit(self) -> None:
         """Quit, asking first when there are unsaved changes."""
-        if not isinstance(self.screen, ModalScreen):
-            self.run_worker(self._quit(), group="quit")
+        self.run_worker(self._quit(), group="quit")
 
     def action_help(self) -> None:
         """Show every key there is."""
@@ -161,6 +174,10 @@ class EdgePhiApp(App[None]):
         place = CYCLE.index(self.theme) if self.theme in CYCLE else -1
         self.theme = CYCLE[(place + 1) % len(CYCLE)]
         self.notify(f"Theme: {self.theme}", timeout=2, markup=False)
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """What the cells of every line go through; with NO_COLOR they lose their colours."""
+        return [self._no_colour] if self.no_color else super().get_line_filters()
 
     def copy_to_clipboard(self, text: str) -> None:
         """Copy the true characters, not the editor's stand-ins."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,7 +38,8 @@ def open_editor(
     settings = read_settings(settings_file())
     document = open_document(file) if file is not None else Document()
     quantized, baseline = choose_engines(model, quant or None)
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):  # where Textual reads keys and draws
+    # Textual reads keys and draws there, unless it was told to talk to a browser instead.
+    if not (os.environ.get("TEXTUAL_DRIVER") or (sys.stdin.isatty() and sys.stderr.isatty())):
         raise InvalidCall("the editor needs a terminal: use 'edge-phi complete' in a pipe")
     app = EdgePhiApp(
         document, quantized, baseline,

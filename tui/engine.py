@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from edge_phi.completion.worker import (
@@ -34,6 +36,7 @@ __all__ = [
 # A token comes back from native code and waits for the interpreter while the screen is drawn: with Python's 5 ms a
 # small model gives half the tokens per second.
 _SWITCH_SECONDS = 0.0005
+_NICE = 5
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,21 @@ class Engine(Worker):
         ahead: bool = False,
     ) -> None:
         """As `Worker`; with `ahead`, known suggestions are shown again and the next one is computed ahead."""
-        super().__init__(open_session, report, name, ahead=ahead)
+
+        def opened() -> SessionLike:
+            give_way()
+            return open_session()
+
+        super().__init__(opened, report, name, ahead=ahead)
 
     def start(self) -> None:
         """Begin loading, if that has not been asked before."""
         sys.setswitchinterval(_SWITCH_SECONDS)
         super().start()
+
+
+def give_way() -> None:
+    """Let this thread, and those it starts, yield to the one that draws: on few cores two engines take all of them."""
+    if sys.platform == "linux":  # elsewhere a thread has no priority of its own that can be set so
+        with suppress(OSError):
+            os.nice(_NICE)

@@ -45,14 +45,20 @@ class Unsaved:
 
 @dataclass(frozen=True)
 class Leftover:
-    """What an editor that has ended has left; `forget` removes it."""
+    """What an editor that has ended has left. Whoever finds it holds it: two editors never offer the same."""
 
     folder: Path
     texts: tuple[Unsaved, ...]
+    lock: IO[bytes]
 
     def forget(self) -> None:
         """Remove it from disk."""
         shutil.rmtree(self.folder, ignore_errors=True)
+        self.lock.close()
+
+    def leave(self) -> None:
+        """Let go of it: the next editor that starts may offer it."""
+        self.lock.close()
 
 
 class Journal:
@@ -105,16 +111,21 @@ class Journal:
             self._lock = None
 
     def leftovers(self) -> list[Leftover]:
-        """What editors that have ended left, the oldest first; what cannot be read is left alone."""
+        """What editors that have ended left, the oldest first; what cannot be read is left alone.
+
+        It is held for this editor until `forget` or `leave` is called.
+        """
         found = []
         with contextlib.suppress(OSError):
             for folder in self._root.iterdir():
-                if folder != self._folder and _is_abandoned(folder):
+                if folder != self._folder and (lock := _take_over(folder)) is not None:
                     texts = [text for file in folder.glob(f"*{_SUFFIX}") if (text := _read(file)) is not None]
                     if texts:
-                        found.append(Leftover(folder, tuple(sorted(texts, key=lambda text: text.time))))
-                    elif not any(folder.glob(f"*{_SUFFIX}")) and _age(folder) > _SETTLED_SECONDS:
+                        found.append(Leftover(folder, tuple(sorted(texts, key=lambda text: text.time)), lock))
+                        continue
+                    if not any(folder.glob(f"*{_SUFFIX}")) and _age(folder) > _SETTLED_SECONDS:
                         shutil.rmtree(folder, ignore_errors=True)
+                    lock.close()
         return sorted(found, key=lambda leftover: leftover.texts[0].time)
 
     def _put(self, name: str, unsaved: Callable[[], Unsaved] | None) -> None:
@@ -189,15 +200,19 @@ def _read(file: Path) -> Unsaved | None:
     return found if 0 <= found.time < _LATEST else None
 
 
-def _is_abandoned(folder: Path) -> bool:
-    """Whether no living editor holds `folder`."""
+def _take_over(folder: Path) -> IO[bytes] | None:
+    """Hold `folder` until what is returned is closed; None if a living editor holds it."""
+    file = folder / _LOCK
     try:
-        with (folder / _LOCK).open("rb+") as lock:
-            return _try_lock(lock)
-    except FileNotFoundError:
-        return _age(folder) > _SETTLED_SECONDS
+        if not file.exists() and _age(folder) <= _SETTLED_SECONDS:
+            return None  # an editor is making it
+        lock = file.open("ab")
     except OSError:
-        return False
+        return None
+    if _try_lock(lock):
+        return lock
+    lock.close()
+    return None
 
 
 def _age(folder: Path) -> float:

@@ -63,9 +63,11 @@ class History:
 
 def p50_p95(values: Sequence[float]) -> tuple[float, float] | None:
     """The median and the 95th percentile; None of nothing."""
+    if not values:
+        return None
     from edge_phi.measure.timing import percentile  # not before there is a suggestion: it brings the runtimes
 
-    return (percentile(values, 50), percentile(values, 95)) if values else None
+    return percentile(values, 50), percentile(values, 95)
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

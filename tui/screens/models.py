@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.text import Text
@@ -149,7 +150,7 @@ def _all_forms(model: str) -> list[_Line]:
 def _details(entry: Entry) -> list[str]:
     lines = [
         f"{entry.form}: {entry.precision}",
-        entry.path,
+        _from_home(entry.path),
         entry.problem or entry.made or "nothing says how it was made",
     ]
     says: dict[str, Any] = entry.lineage or {}
@@ -160,3 +161,11 @@ def _details(entry: Entry) -> list[str]:
     if says.get("training_data"):
         lines.append(f"trained on: {str(says['training_data'])[:16]}…")
     return [one_line(line) for line in lines]
+
+
+def _from_home(path: str) -> str:
+    """A path as its owner would write it: a screen that is shown around need not say whose home it is."""
+    try:
+        return str(Path("~") / Path(path).relative_to(Path.home()))
+    except (ValueError, RuntimeError):  # elsewhere, or nobody's home is known
+        return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from functools import partial
 
 from textual import on
 from textual._time import get_time
@@ -22,6 +23,7 @@ from ..widgets.code_editor import CodeEditor
 from ..widgets.latency_panel import LatencyPanel
 from ..widgets.title_bar import TitleBar
 
+_THINKING_SECONDS = 0.05  # an answer that comes sooner has nothing drawn before it, for drawing would cost it time
 _GHOST_ACTIONS = frozenset(["accept", "accept_word", "accept_line", "next_suggestion", "previous_suggestion"])
 
 
@@ -216,6 +218,11 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
         self._cancel("baseline")
         self._engines["quantized"].request(request.ticket, request.before, request.after)
         if self.panel.quantized.load_ms is not None:
+            self.set_timer(_THINKING_SECONDS, partial(self._tell_thinking, request))
+
+    def _tell_thinking(self, request: _Request) -> None:
+        ghost = self.editor.ghost
+        if self._request is request and ghost is not None and not ghost.complete and not ghost.remaining:
             self._update_view("quantized", state="thinking")
             self.title_bar.state = "thinking…"
 

@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from rich.text import Text
 from textual import events
 from textual.reactive import reactive
+from textual.screen import ModalScreen
 from textual.widget import Widget
 
 from ..commands import live_commands
@@ -32,11 +33,13 @@ class KeyBar(Widget):
     shown: reactive[tuple[tuple[str, str, str], ...]] = reactive(())  # key, as it is written, and label
 
     def on_mount(self) -> None:
-        """Follow the screen's keys."""
+        """Follow the screen's keys, and those of a question over it."""
         self.screen.bindings_updated_signal.subscribe(self, self._follow)
+        self.app.screen_change_signal.subscribe(self, self._follow)
         self._follow(self.screen)
 
-    def _follow(self, screen: Screen[object]) -> None:
+    def _follow(self, _: Screen[object]) -> None:
+        screen = self.app.screen if isinstance(self.app.screen, ModalScreen) else self.screen
         if not self.is_attached or not screen.is_attached:
             return
         found = {

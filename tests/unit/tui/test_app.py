@@ -12,7 +12,7 @@ from textual.widgets import Input
 from edge_phi.cli import main
 from edge_phi.errors import InvalidFile
 from edge_phi.tui.screens.ask_path import SaveAs
-from edge_phi.tui.screens.confirm_quit import ConfirmQuit
+from edge_phi.tui.screens.questions import ConfirmQuit
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -306,6 +306,19 @@ async def test_changes_can_be_discarded(stage: Stage, tmp_path: Path) -> None:
         await stage.press("d")
         await stage.until(lambda: not stage.app.is_running)
     assert not path.exists()
+
+
+async def test_thinking_is_shown_only_where_it_takes_a_while(stage: Stage) -> None:
+    stage.say("quick")
+    async with stage.open("x = "):
+        states: list[str] = []
+        stage.app.watch(stage.screen.title_bar, "state", states.append, init=False)
+        await stage.ask(line=1, column=5)
+        assert states == ["1 tokens"]  # drawing takes the engine's time
+        await stage.press("y")
+        stage.quantized.gate.clear()
+        await stage.press("ctrl+n")
+        await stage.until(lambda: "thinking…" in stage.drawn())
 
 
 # -- looks

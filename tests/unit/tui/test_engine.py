@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import queue
+import sys
 import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
@@ -37,6 +39,21 @@ def test_it_loads_answers_and_closes(stage: Stage) -> None:
     assert isinstance(finished, Finished) and (finished.ticket, finished.suggestion.text) == (7, "ab")
     listener.engine.close()
     assert stage.quantized.closed and stage.quantized.prompts == [("x", "y")]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux only")
+def test_its_threads_come_after_the_one_that_draws(stage: Stage) -> None:
+    found: list[int] = []
+
+    def opened() -> ScriptedSession:
+        found.append(os.getpriority(os.PRIO_PROCESS, 0))
+        return stage.quantized
+
+    engine = Engine(opened, lambda event: None, "test engine")
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    engine.start()
+    engine.close()
+    assert found == [min(19, before + 5)] and os.getpriority(os.PRIO_PROCESS, 0) == before
 
 
 def test_a_fast_stream_is_reported_seldom(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 from textual.widgets import Input, Tab
 
 from edge_phi.tui.screens.ask_path import OpenPath, SaveAs
-from edge_phi.tui.screens.confirm_quit import ConfirmQuit
+from edge_phi.tui.screens.questions import ConfirmQuit
 from edge_phi.tui.widgets.find_bar import FindBar
 from edge_phi.tui.widgets.open_files import FileTabs
 from edge_phi.tui.widgets.project_tree import ProjectTree

@@ -10,7 +10,8 @@ import sys
 import edge_phi.tui.app
 from edge_phi.tui.cli import choose_engines
 choose_engines("phi-1-nano", None)
-heavy = ["numpy", "onnxruntime", "tokenizers", "torch", "llama_cpp", "edge_phi.compare", "edge_phi.tui.screens.bench"]
+heavy = ["numpy", "onnxruntime", "tokenizers", "torch", "llama_cpp", "pyarrow", "httpx", "tree_sitter_python"]
+heavy += ["edge_phi.compare", *(f"edge_phi.tui.screens.{name}" for name in ["bench", "questions", "ask_path"])]
 print(*[name for name in heavy if name in sys.modules])
 """
 

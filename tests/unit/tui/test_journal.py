@@ -13,7 +13,7 @@ import pytest
 from edge_phi.errors import EdgePhiError
 from edge_phi.tui import journal as journal_module
 from edge_phi.tui.journal import Journal, Unsaved, unsaved
-from edge_phi.tui.screens.recover import Recover
+from edge_phi.tui.screens.questions import Recover
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -39,7 +39,10 @@ def text(content: str, path: Path | None = None) -> Unsaved:
 
 def after_its_end(root: Path) -> list[Unsaved]:
     """What the next start finds."""
-    return [found for leftover in Journal(print, root).leftovers() for found in leftover.texts]
+    leftovers = Journal(print, root).leftovers()
+    for leftover in leftovers:
+        leftover.leave()
+    return [found for leftover in leftovers for found in leftover.texts]
 
 
 def test_the_newest_state_of_each_text_is_offered_once_its_editor_has_ended(journal: Journal, tmp_path: Path) -> None:
@@ -57,6 +60,17 @@ def test_the_newest_state_of_each_text_is_offered_once_its_editor_has_ended(jour
     for leftover in Journal(print, tmp_path).leftovers():
         leftover.forget()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_editors_never_offer_the_same(journal: Journal, tmp_path: Path) -> None:
+    journal.keep("a", lambda: text("precious"))
+    journal.close(forget=False)
+    (offered,) = Journal(print, tmp_path).leftovers()
+    assert Journal(print, tmp_path).leftovers() == []
+    offered.leave()  # "later"
+    (offered,) = Journal(print, tmp_path).leftovers()
+    offered.forget()
+    assert Journal(print, tmp_path).leftovers() == [] and list(tmp_path.iterdir()) == []
 
 
 def test_nobody_else_may_read_it(journal: Journal, tmp_path: Path) -> None:
@@ -166,6 +180,7 @@ async def test_a_file_that_is_gone_comes_back_as_it_was(stage: Stage, tmp_path: 
     path.unlink()
     async with stage.open(""):
         await stage.until(lambda: isinstance(stage.app.screen, Recover))
+        assert Journal(print).leftovers() == []  # nobody else offers it meanwhile
         await stage.press("escape")  # later
     async with stage.open(""):
         await stage.until(lambda: isinstance(stage.app.screen, Recover))

@@ -15,6 +15,7 @@ from edge_phi.errors import InvalidCall
 from edge_phi.tui.keys import KEYS, keymap
 from edge_phi.tui.screens.help import HelpScreen
 from edge_phi.tui.settings import Settings, read_settings
+from edge_phi.tui.widgets.key_bar import KeyBar
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -131,3 +132,19 @@ async def test_the_bottom_line_shows_what_fits_and_always_help(stage: Stage, col
         await stage.until(lambda: isinstance(stage.app.screen, HelpScreen))
         await stage.pilot.pause()
         assert stage.drawn().splitlines()[-1].split() == ["esc", "Close", "f1", "Help", "^q", "Quit"]
+
+
+async def test_under_a_question_the_bottom_line_shows_the_keys_of_the_question(stage: Stage) -> None:
+    stage.say("suggested")
+    async with stage.open("x = ", (120, 30)):
+        await stage.ask(line=1, column=5)
+
+        def shown() -> str:
+            return stage.screen.query_one(KeyBar).render().plain
+
+        await stage.until(lambda: "Accept" in shown())
+        await stage.press("ctrl+o")
+        await stage.until(lambda: "Accept" not in shown())
+        assert "Close" in shown() and "Quit" not in shown() and "Save" not in shown()
+        await stage.press("escape")
+        await stage.until(lambda: "Accept" in shown() and "Quit" in shown())

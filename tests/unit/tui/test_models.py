@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,19 @@ async def test_every_form_is_listed_with_size_precision_and_lineage(stage: Stage
         assert float(by_form["onnx:int4"][3]) > 1 and "from weights" in by_form["onnx:int4"][5]
         assert rows[table.cursor_row][2] == "onnx:int4"
         assert "made from: model.safetensors" in stage.drawn()  # of the row under the cursor
+
+
+async def test_paths_do_not_say_whose_home_they_are_in(
+    stage: Stage, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(home))
+    shutil.copytree(find_model().folder, home / "models" / "a-copy")
+    async with stage.open("x = ", (140, 30)):
+        table = await opened(stage)
+        found = [str(table.get_row_at(number)[1]) for number in range(table.row_count)]
+        table.move_cursor(row=found.index("a-copy"))
+        await stage.until(lambda: f"~{os.sep}{Path('models', 'a-copy')}" in stage.drawn())
+        assert str(home) not in stage.drawn()
 
 
 async def test_one_changed_byte_is_found(stage: Stage, home: Path) -> None:
