@@ -26,7 +26,7 @@ from .arithmetic import attention, gelu, layer_norm, load, matmul, one_thread_ea
 from .calibration import Calibration
 from .gguf_tensors import aligned, sources_of
 from .mixture import fitting
-from .walk import products
+from .walk import Working, products
 
 Array = npt.NDArray[np.float32]
 
@@ -47,8 +47,12 @@ class Choice:
     divergence: float  # KL, in nats per token
 
 
-def types_within(nbytes: int, header_bytes: int, checkpoint: Checkpoint, calibration: Calibration) -> dict[str, str]:
+def types_within(
+    nbytes: int, header_bytes: int, checkpoint: Checkpoint, calibration: Calibration, working: Working
+) -> dict[str, str]:
     """The type of every tensor, under its GGUF name, so that the file has at most `nbytes`, header included.
+
+    `working` is told what begins, as by `walk`.
 
     Raises:
         InvalidCall: they do not fit, even in the smallest types.
@@ -64,7 +68,7 @@ def types_within(nbytes: int, header_bytes: int, checkpoint: Checkpoint, calibra
             f"a file of {nbytes / 1e6:.1f} MB is too small: this model takes at least {smallest / 1e6:.1f} MB"
         )
     with one_thread_each():
-        choices = _measure(checkpoint, calibration)
+        choices = _measure(checkpoint, calibration, working)
     return {**vectors, **choose(choices, nbytes - fixed)}
 
 
@@ -99,11 +103,11 @@ def _saving(before: Choice, after: Choice) -> float:
     return (before.divergence - after.divergence) / (after.nbytes - before.nbytes)
 
 
-def _measure(checkpoint: Checkpoint, calibration: Calibration) -> dict[str, list[Choice]]:
+def _measure(checkpoint: Checkpoint, calibration: Calibration, working: Working) -> dict[str, list[Choice]]:
     """What every matrix may become."""
     shapes = tensor_shapes(checkpoint.config)
     choices = {}
-    for name, probed in _probe(checkpoint, calibration).items():
+    for name, probed in _probe(checkpoint, calibration, working).items():
         per_error = probed.divergence / (_error(probed, fitting(_REFERENCE, shapes[name][1]), weigh=False) or 1)
         choices[name] = [
             Choice(type_, nbytes, per_error * _error(probed, type_)) for type_, nbytes in _sizes(shapes[name])
@@ -131,7 +135,7 @@ def _error(probed: _Probed, type_: str, *, weigh: bool = True) -> float:
     return float(np.einsum("rw,rw,w->", error, error, probed.importance))
 
 
-def _probe(checkpoint: Checkpoint, calibration: Calibration) -> dict[str, _Probed]:
+def _probe(checkpoint: Checkpoint, calibration: Calibration, working: Working) -> dict[str, _Probed]:
     """Of each matrix, under its GGUF name, what is measured.
 
     The model as it is and one model for each matrix rounded so far go through the layers side by side.
@@ -151,13 +155,16 @@ def _probe(checkpoint: Checkpoint, calibration: Calibration) -> dict[str, _Probe
     name, rounded = round_(("model.embed_tokens.weight",), table, None)
     exact, changed = table[tokens.ravel()], {name: rounded[tokens.ravel()]}
     del table, rounded
-    for number in range(checkpoint.config.num_hidden_layers):
+    layers = checkpoint.config.num_hidden_layers
+    for number in range(layers):
+        working(f"what rounding does: layer {number}", number, layers + 1)
         layer = _Layer(checkpoint, number, tokens.shape[1])
         changed = {name: layer.run(hidden, layer.weights) for name, hidden in changed.items()}
         for kind, inputs in layer.inputs(exact).items():
             name, rounded = round_(layer.sources[kind], layer.weights[kind], inputs)
             changed[name] = layer.run(exact, {**layer.weights, kind: rounded})
         exact = layer.run(exact, layer.weights)
+    working("what rounding does: head", layers, layers + 1)
     norm = layer_norm(checkpoint, "model.final_layernorm")
     exact, weights, bias = norm(exact), checkpoint.tensor("lm_head.weight"), checkpoint.tensor("lm_head.bias")
     logits = matmul(exact, weights.T) + bias

@@ -19,6 +19,7 @@ from edge_phi.cores import usable_cores
 from edge_phi.errors import EdgePhiError, InvalidCall
 from edge_phi.lineage import lineage_path, trace, write_lineage
 from edge_phi.measure.machine import this_machine
+from edge_phi.measure.progress import progress_on_stderr
 from edge_phi.safetensors_files import refuse_pickles
 from edge_phi.store import ONNX_GRAPHS, Model, find_model, user_folder
 
@@ -27,6 +28,7 @@ from .foreign import PHI, architecture_of, export_by_optimum, quantize_gguf
 from .gguf import export_gguf, uses_quantizer
 from .imatrix import Imatrix, export_imatrix, read_imatrix
 from .mixture import FILE_TYPES
+from .walk import Working
 
 SHIPPED = ("onnx:float32", "onnx:int4", "gguf:f16", "gguf:q8_0", "gguf:q4_k_m", "gguf:q4_0")  # what `all` means
 IMATRIX = "imatrix"
@@ -98,7 +100,9 @@ def convert(
         raise EdgePhiError(f"{out}: cannot be made ({error.strerror}): give another --out") from error
     for form in forms:
         print(f"{found.name}: making {form}", file=sys.stderr, flush=True)
-        print(make(form, out=out), flush=True)
+        with progress_on_stderr() as progress:
+            made = make(form, out=out, working=progress.working)
+        print(made, flush=True)
 
 
 def _forms(wanted: list[str]) -> list[str]:
@@ -176,7 +180,7 @@ def _is_rounded(form: str) -> bool:
     return _budget_bytes(form) is not None or uses_quantizer(form.partition(":")[2])
 
 
-def _make(form: str, *, name: str, checkpoint: Path, rounding: _Rounding, out: Path) -> Path:
+def _make(form: str, *, name: str, checkpoint: Path, rounding: _Rounding, out: Path, working: Working) -> Path:
     """Make one form in the layout of `edge_phi.store` and return its file or folder."""
     format_, _, quant = form.partition(":")
     if form == "onnx:float32":
@@ -185,41 +189,34 @@ def _make(form: str, *, name: str, checkpoint: Path, rounding: _Rounding, out: P
         artifact = out / {"onnx": f"onnx-{quant}", "gguf": f"{name}.{quant}.gguf", IMATRIX: f"{name}.imatrix"}[format_]
     _forget_lineage(artifact)
     packages = ["edge-phi", "numpy"]
-    arguments: dict[str, Any] = {}
+    arguments = _arguments(form, rounding)
+    calibration = rounding.calibration if _uses_calibration(form) else None
     if format_ == "onnx":
         from .onnx import export_onnx
 
-        calibration = rounding.calibration if quant == "int4" else None
-        export_onnx(checkpoint, quant, out if quant == "float32" else artifact, calibration=calibration)
+        folder = out if quant == "float32" else artifact
+        export_onnx(checkpoint, quant, folder, calibration=calibration, working=working)
         packages.append("onnx")
-        if quant == "int4":
-            arguments = {"method": "plain"}
     elif form == IMATRIX:
-        assert rounding.calibration is not None
-        export_imatrix(checkpoint, artifact, rounding.calibration)
+        assert calibration is not None
+        export_imatrix(checkpoint, artifact, calibration, working)
         packages.append("gguf")
     else:
-        arguments = export_gguf(
+        budget_bytes = _budget_bytes(form)
+        types = export_gguf(
             checkpoint,
             quant,
             artifact,
-            calibration=rounding.calibration if _uses_calibration(form) else None,
+            calibration=calibration,
             imatrix=rounding.imatrix,
-            budget_bytes=_budget_bytes(form),
+            budget_bytes=budget_bytes,
+            working=working,
         )
         packages.append("gguf")
+        if budget_bytes is not None:
+            arguments["types"] = types
         if _is_rounded(form):
             packages.append("llama-cpp-python")
-    if rounding.calibration is not None and _uses_calibration(form):
-        # The processor is named because sums of float32, and with them some roundings, depend on it.
-        arguments |= {
-            "method": "importance" if form == IMATRIX else "compensated",
-            "calibration": rounding.calibration.name,
-            "calibration_sha256": rounding.calibration.sha256,
-            "calibration_tokens": int(rounding.calibration.tokens.size),
-            "processor": this_machine().cpu,
-            "threads": usable_cores(),
-        }
     if artifact.is_dir():
         files = [file for file in artifact.rglob("*") if file.is_file()]
     else:
@@ -230,8 +227,28 @@ def _make(form: str, *, name: str, checkpoint: Path, rounding: _Rounding, out: P
     return artifact
 
 
-def _make_foreign(model: Model, form: str, *, out: Path) -> Path:
+def _arguments(form: str, rounding: _Rounding) -> dict[str, Any]:
+    """What beside the checkpoint decides the bytes of a form, for its lineage."""
+    if rounding.calibration is not None and _uses_calibration(form):
+        # The processor is named because sums of float32, and with them some roundings, depend on it.
+        return {
+            "method": "importance" if form == IMATRIX else "compensated",
+            "calibration": rounding.calibration.name,
+            "calibration_sha256": rounding.calibration.sha256,
+            "calibration_tokens": int(rounding.calibration.tokens.size),
+            "processor": this_machine().cpu,
+            "threads": usable_cores(),
+        }
+    if rounding.imatrix is not None and _is_rounded(form):
+        imatrix = rounding.imatrix
+        return {"method": "importance", "imatrix": imatrix.dataset, "imatrix_sha256": imatrix.digest}
+    return {"method": "plain"} if form == "onnx:int4" or form.startswith("gguf:") else {}
+
+
+def _make_foreign(model: Model, form: str, *, out: Path, working: Working) -> Path:
     """Let llama.cpp or optimum make one form of what is no checkpoint of ours.
+
+    They are not asked how far they are.
 
     Raises:
         InvalidCall: neither makes it from this.

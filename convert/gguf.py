@@ -24,6 +24,7 @@ from .gguf_vocabulary import Vocabulary, read_vocabulary
 from .gguf_weights import write_calibrated, write_plain
 from .imatrix import Imatrix
 from .mixture import FILE_TYPES, FileType, tensor_types
+from .walk import Working, in_silence
 
 _QUANTIZATION_VERSION = 2  # of ggml's block formats
 
@@ -36,7 +37,8 @@ def export_gguf(
     calibration: Calibration | None = None,
     imatrix: Imatrix | None = None,
     budget_bytes: int | None = None,
-) -> dict[str, Any]:
+    working: Working = in_silence,
+) -> dict[str, str]:
     """Write the model of `checkpoint_folder` as one GGUF file that llama.cpp loads; always the same bytes.
 
     Args:
@@ -47,10 +49,10 @@ def export_gguf(
         imatrix: what llama.cpp's own way of rounding is to weigh errors with, if there is no `calibration`.
         budget_bytes: the file's size at most. Each tensor's type is chosen by what it is measured to do to the model
             on the calibration text, which must be given.
+        working: told what begins while the calibration text is read, as by `walk`.
 
     Returns:
-        What beyond `quant` decides the bytes, for the lineage: "method", which is "plain", "importance" or
-        "compensated"; of the text that used, its name and hash; and the "types" that a budget has led to, by tensor.
+        The type that each tensor has in the file, under its GGUF name.
 
     Raises:
         InvalidCall: an unknown `quant`, no checkpoint there, or a budget that is too small.
@@ -70,23 +72,17 @@ def export_gguf(
         if budget_bytes is None:
             types = tensor_types(checkpoint.config, quant, with_importance=imatrix is not None)
         else:
-            types = _types_within(budget_bytes, partial, checkpoint, vocabulary, calibration)
+            types = _types_within(budget_bytes, partial, checkpoint, vocabulary, calibration, working)
         tensors = file_tensors(checkpoint.config, types)
         _check_space(out_path, data_bytes(tensors))
         file_type = FILE_TYPES[quant] if budget_bytes is None else _prevailing(tensors)
         _write_header(partial, checkpoint, vocabulary, tensors, file_type)
         with partial.open("r+b") as file:
             if calibration:
-                write_calibrated(file, checkpoint, tensors, calibration)
+                write_calibrated(file, checkpoint, tensors, calibration, working)
             else:
                 write_plain(file, checkpoint, tensors, imatrix.importance if imatrix else {})
-    arguments: dict[str, Any] = {"method": "plain"}
-    if calibration:
-        arguments = {"method": "compensated"}
-        arguments |= {"calibration": calibration.name, "calibration_sha256": calibration.sha256}
-    elif imatrix:
-        arguments = {"method": "importance", "imatrix": imatrix.dataset, "imatrix_sha256": imatrix.digest}
-    return arguments if budget_bytes is None else {**arguments, "types": types}
+    return types
 
 
 def uses_quantizer(quant: str) -> bool:
@@ -95,13 +91,18 @@ def uses_quantizer(quant: str) -> bool:
 
 
 def _types_within(
-    nbytes: int, path: Path, checkpoint: Checkpoint, vocabulary: Vocabulary, calibration: Calibration | None
+    nbytes: int,
+    path: Path,
+    checkpoint: Checkpoint,
+    vocabulary: Vocabulary,
+    calibration: Calibration | None,
+    working: Working,
 ) -> dict[str, str]:
     if calibration is None:
         raise InvalidCall("a budget is shared out by what types do to the model on calibration text: give one")
     tensors = file_tensors(checkpoint.config, tensor_types(checkpoint.config, "f32"))
     _write_header(path, checkpoint, vocabulary, tensors, FILE_TYPES["f32"])  # as long as with any other types
-    return types_within(nbytes, aligned(path.stat().st_size), checkpoint, calibration)
+    return types_within(nbytes, aligned(path.stat().st_size), checkpoint, calibration, working)
 
 
 def _prevailing(tensors: list[FileTensor]) -> FileType:

@@ -21,7 +21,7 @@ from .calibration import Calibration
 from .compensate import Rounded, compensate
 from .gguf_tensors import FileTensor, aligned, data_bytes
 from .grids import GRIDS
-from .walk import Product, Statistics, walk
+from .walk import Product, Statistics, Working, walk
 
 Array = npt.NDArray[np.float32]
 Packed = npt.NDArray[np.uint8]
@@ -49,9 +49,12 @@ def write_plain(
 
 
 def write_calibrated(
-    file: BinaryIO, checkpoint: Checkpoint, tensors: list[FileTensor], calibration: Calibration
+    file: BinaryIO, checkpoint: Checkpoint, tensors: list[FileTensor], calibration: Calibration, working: Working
 ) -> None:
-    """Round each matrix to what the calibration text asks of it and write it; the rest as `write_plain`."""
+    """Round each matrix to what the calibration text asks of it and write it; the rest as `write_plain`.
+
+    `working` is told what begins, as by `walk`.
+    """
     others = {tensor.sources: tensor for tensor in tensors}
 
     def visit(product: Product, values: Array, statistics: Statistics) -> Rounded:
@@ -69,7 +72,7 @@ def write_calibrated(
         return rounded
 
     with _Weights(file, tensors) as weights:
-        walk(checkpoint, calibration.tokens, visit)
+        walk(checkpoint, calibration.tokens, visit, working)
         weights.write(checkpoint, list(others.values()), {})
 
 

@@ -22,7 +22,7 @@ from edge_phi.gguf_model import ARCHITECTURE
 
 from .calibration import Calibration
 from .gguf_tensors import load_gguf, sources_of
-from .walk import Product, Statistics, walk
+from .walk import Product, Statistics, Working, in_silence, walk
 
 _SUMS, _COUNTS = ".in_sum2", ".counts"
 
@@ -46,8 +46,10 @@ class Imatrix:
         return hasher.hexdigest()
 
 
-def compute_imatrix(checkpoint: Checkpoint, calibration: Calibration) -> Imatrix:
+def compute_imatrix(checkpoint: Checkpoint, calibration: Calibration, working: Working = in_silence) -> Imatrix:
     """Run the model over the calibration text and keep what each matrix is multiplied with.
+
+    `working` is told what begins, as by `walk`.
 
     Raises:
         InvalidFile: the model is broken: something in it is not finite.
@@ -59,14 +61,18 @@ def compute_imatrix(checkpoint: Checkpoint, calibration: Calibration) -> Imatrix
         if product.biases:  # the embedding is looked up, not multiplied
             importance[names[product.tensors]] = statistics.importance
 
-    walk(checkpoint, calibration.tokens, visit)
+    walk(checkpoint, calibration.tokens, visit, working)
     return Imatrix(
         importance, calibration.name, calibration.tokens.size, calibration.tokens.shape[1], calibration.sha256
     )
 
 
-def export_imatrix(checkpoint_folder: Path, out_path: Path, calibration: Calibration) -> None:
+def export_imatrix(
+    checkpoint_folder: Path, out_path: Path, calibration: Calibration, working: Working = in_silence
+) -> None:
     """Compute the importance matrix of a checkpoint and write it; whole or not at all.
+
+    `working` is told what begins, as by `walk`.
 
     Raises:
         InvalidCall: there is no checkpoint.
@@ -75,7 +81,7 @@ def export_imatrix(checkpoint_folder: Path, out_path: Path, calibration: Calibra
         EdgePhiError: the folder cannot be written to, or the disk is full.
     """
     load_gguf()
-    write_imatrix(compute_imatrix(open_checkpoint(checkpoint_folder), calibration), out_path)
+    write_imatrix(compute_imatrix(open_checkpoint(checkpoint_folder), calibration, working), out_path)
 
 
 def write_imatrix(imatrix: Imatrix, path: Path) -> None:

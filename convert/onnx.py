@@ -19,6 +19,7 @@ from .calibration import Calibration
 from .onnx_folder import copy_beside, copy_weights, refuse_foreign, refuse_links
 from .onnx_graph import Weights, make_model
 from .onnx_weights import BlockWeights, HalfWeights, StoredWeights
+from .walk import Working, in_silence
 
 QUANTS = tuple(ONNX_GRAPHS)
 
@@ -26,7 +27,12 @@ _ROTARY_MULTIPLE = 16  # GroupQueryAttention: "cos_cache dimension 1 must be ...
 
 
 def export_onnx(
-    checkpoint_folder: Path, quant: str, out_folder: Path, *, calibration: Calibration | None = None
+    checkpoint_folder: Path,
+    quant: str,
+    out_folder: Path,
+    *,
+    calibration: Calibration | None = None,
+    working: Working = in_silence,
 ) -> None:
     """Write a checkpoint as an ONNX folder: the graph, its weights, configurations and the tokenizer.
 
@@ -38,6 +44,7 @@ def export_onnx(
             be cheaper, but the onnx package refuses to read weights that have two names).
         calibration: text whose tokens say what matters, for int4: rounding errors are made up for by the weights that
             are rounded later. Without it every weight is rounded by itself.
+        working: told what begins while the calibration text is read, as by `walk`.
 
     Raises:
         InvalidCall: no checkpoint there, an unknown `quant`, or an `out_folder` that holds something else.
@@ -62,7 +69,7 @@ def export_onnx(
     if quant == "float32":
         _export_float32(checkpoint, out)
     else:
-        _export_folder(checkpoint, quant, out, calibration)
+        _export_folder(checkpoint, quant, out, calibration, working)
 
 
 def _export_float32(checkpoint: Checkpoint, out: Path) -> None:
@@ -78,7 +85,9 @@ def _export_float32(checkpoint: Checkpoint, out: Path) -> None:
     write_bytes(out / ONNX_GRAPHS["float32"], model.SerializeToString(deterministic=True))
 
 
-def _export_folder(checkpoint: Checkpoint, quant: str, out: Path, calibration: Calibration | None) -> None:
+def _export_folder(
+    checkpoint: Checkpoint, quant: str, out: Path, calibration: Calibration | None, working: Working
+) -> None:
     refuse_foreign(out)
     with atomic_folder(out) as folder:
         graph = folder / ONNX_GRAPHS[quant]
@@ -88,7 +97,8 @@ def _export_folder(checkpoint: Checkpoint, quant: str, out: Path, calibration: C
             if quant == "float16":
                 weights = HalfWeights(checkpoint, file, data.name)
             else:
-                weights = BlockWeights(checkpoint, 4 if quant == "int4" else 8, file, data.name, calibration)
+                bits = 4 if quant == "int4" else 8
+                weights = BlockWeights(checkpoint, bits, file, data.name, calibration, working)
             model = make_model(checkpoint.config, weights)
         graph.write_bytes(model.SerializeToString(deterministic=True))
         copy_beside(checkpoint, folder, quant)

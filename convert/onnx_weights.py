@@ -25,7 +25,7 @@ from .calibration import Calibration
 from .compensate import Rounded, compensate
 from .grids import GRIDS, int4_blocks
 from .onnx_graph import FUSED, Graph, groups
-from .walk import Product, Statistics, products, walk
+from .walk import Product, Statistics, Working, products, walk
 
 _STORED_TYPES = {"F32": TensorProto.FLOAT, "F16": TensorProto.FLOAT16, "BF16": TensorProto.BFLOAT16}
 _TYPES = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "uint8": TensorProto.UINT8}
@@ -140,9 +140,17 @@ class BlockWeights:
     """int4: matrices in blocks of 4 bits, the output head and the embedding in blocks of 8; int8: all in 8."""
 
     def __init__(
-        self, checkpoint: Checkpoint, bits: int, data: IO[bytes], file: str, calibration: Calibration | None
+        self,
+        checkpoint: Checkpoint,
+        bits: int,
+        data: IO[bytes],
+        file: str,
+        calibration: Calibration | None,
+        working: Working,
     ) -> None:
         """Write all matrices to `data`, the file that the graph will know as `file`.
+
+        `working` is told what begins while the calibration text is read, as by `walk`.
 
         Raises:
             InvalidCall: a matrix does not divide into blocks.
@@ -159,7 +167,7 @@ class BlockWeights:
                 weights = np.concatenate([checkpoint.tensor(tensor) for tensor in product.tensors])
                 self._keep(product, self._quantize(product, weights))
         else:
-            walk(checkpoint, calibration.tokens, self._visit)
+            walk(checkpoint, calibration.tokens, self._visit, working)
 
     def embedding(self, graph: Graph, ids: str, name: str) -> str:
         """See `Weights`."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Protocol
 
 import numpy as np
@@ -121,6 +122,11 @@ class Statistics:
 
 
 Visit = Callable[[Product, Array, Statistics], Replacement | None]
+Working = Callable[[str, int, int], None]  # told what begins, after how many steps of how many
+
+
+def in_silence(what: str, done: int, total: int) -> None:
+    """A `Working` that says nothing."""
 
 
 def products(config: PhiConfig) -> Iterator[Product]:
@@ -131,7 +137,7 @@ def products(config: PhiConfig) -> Iterator[Product]:
     yield _HEAD
 
 
-def walk(checkpoint: Checkpoint, tokens: npt.NDArray[np.int32], visit: Visit) -> None:
+def walk(checkpoint: Checkpoint, tokens: npt.NDArray[np.int32], visit: Visit, working: Working = in_silence) -> None:
     """Run the model over `tokens`, showing each product to `visit(product, weights, statistics)`.
 
     Args:
@@ -141,12 +147,19 @@ def walk(checkpoint: Checkpoint, tokens: npt.NDArray[np.int32], visit: Visit) ->
             from here on, or None to go on with them. The embedding's statistics are of what the first layer reads of
             it: in place of inputs they have the rows of its qkv and fc1, through its LayerNorm, and a tenth of what
             prefers no direction, for the layers after it.
+        working: told each product's name before it is shown.
 
     Raises:
         InvalidFile: a weight or an activation is not a finite number.
     """
+    total, shown = 4 * checkpoint.config.num_hidden_layers + 2, count()
+
+    def say_and_visit(product: Product, weights: Array, statistics: Statistics) -> Replacement | None:
+        working(product.name, next(shown), total)
+        return visit(product, weights, statistics)
+
     with one_thread_each():
-        _walk(checkpoint, tokens, visit)
+        _walk(checkpoint, tokens, say_and_visit)
 
 
 def _walk(checkpoint: Checkpoint, tokens: npt.NDArray[np.int32], visit: Visit) -> None:

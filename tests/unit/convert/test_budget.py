@@ -59,9 +59,9 @@ def test_a_file_within_a_budget_is_nearer_to_full_precision_than_one_type_throug
     del llama
     plain = tiny_gguf("q4_k_m")
     path = tmp_path / "mixed.gguf"
-    arguments = export_gguf(tiny_checkpoint, "", path, calibration=calibration, budget_bytes=plain.file_bytes)
+    types = export_gguf(tiny_checkpoint, "", path, calibration=calibration, budget_bytes=plain.file_bytes)
     assert plain.file_bytes * 0.97 < path.stat().st_size <= plain.file_bytes
-    assert arguments["types"] == {name: tensor.type for name, tensor in read_gguf_header(path).tensors.items()}
+    assert types == {name: tensor.type for name, tensor in read_gguf_header(path).tensors.items()}
     mixed = Artifact("tiny-phi", "gguf", "mix", path, tiny_checkpoint)
     tokens = calibration.tokens[0, :200].tolist()
 

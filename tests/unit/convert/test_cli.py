@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from edge_phi import store
 from edge_phi.checkpoint import open_checkpoint
 from edge_phi.cli import main
 from edge_phi.convert.cli import FORMS, SHIPPED, convert
+from edge_phi.convert.imatrix import read_imatrix
 from edge_phi.errors import EdgePhiError, InvalidCall, InvalidFile
 from edge_phi.lineage import verify
 from edge_phi.store import find_model, load_tokenizer_for
@@ -181,7 +183,15 @@ def test_how_weights_are_rounded_is_asked_for_and_said_in_the_lineage(bundled: P
         assert lineage.arguments["method"] == name
         if name == "compensated":
             assert lineage.arguments["calibration"] == "mine.txt" and lineage.arguments["calibration_tokens"] > 1000
+            digest = hashlib.sha256(text.read_bytes()).hexdigest()
+            assert lineage.arguments["calibration_sha256"] == digest
+        if name == "importance":
+            imatrix = read_imatrix(out / "tiny-phi.imatrix", open_checkpoint(bundled))
+            assert lineage.arguments["imatrix_sha256"] == imatrix.digest
     assert len(set(methods.values())) == 3 and len({len(data) for data in methods.values()}) == 1
+
+    convert("tiny-phi", ["gguf:f16"], out, calibration=str(text))
+    assert verify(out / "tiny-phi.f16.gguf").arguments == {"method": "plain"}  # which no text decides
 
     size = len(methods["plain"]) + 20_000
     convert("tiny-phi", None, out, calibration=str(text), budget=f"{size / 1e6:.3f} MB")
