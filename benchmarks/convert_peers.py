@@ -1,18 +1,25 @@
 """How close, how small and how fast is what `edge-phi convert` makes, beside what the field's own tools make?
 
-Same checkpoint, one run. Three questions:
+Same checkpoint, one run. In steps, each of a few minutes, of which --steps names some, with commas:
 
-1. The KL divergence of each form of a trained model from full precision, over code and prose that it was neither
-   trained nor calibrated on: llama.cpp's quantizer as it is (`llama-quantize` without options), the model builder of
-   onnxruntime-genai, and edge-phi; with --quantize-aware, also the model finetuned for the grid, against the original.
-2. Decoding int4 in ONNX Runtime: edge-phi's folder in its own runtime, the builder's in onnxruntime-genai, with the
-   same number of threads, each in a process of its own, in turns.
-3. With --large, a checkpoint of phi-1's size in float16: time and peak of resident memory (VmHWM) of each conversion,
-   GGUF files that are only read included where they are mapped.
+fidelity        The KL divergence of each form of a trained model from full precision, over code and prose that it
+                was neither trained nor calibrated on: llama.cpp's quantizer as it is (`llama-quantize` without
+                options), the model builder of onnxruntime-genai, and edge-phi; with --quantize-aware, also the model
+                finetuned for the grid, against the original.
+decoding        Decoding int4 in ONNX Runtime: edge-phi's folder in its own runtime, the builder's in onnxruntime-genai,
+                with the same number of threads, each in a process of its own, in turns.
+large-gguf      A checkpoint of phi-1's size in float16, given with --large: time and peak of resident memory (VmHWM) of
+                llama-quantize, F16 GGUF to Q4_K_M, and of edge-phi, checkpoint to Q4_K_M, rounded plainly as well;
+                files that are only read are included where they are mapped.
+large-onnx      The same of edge-phi and of the builder, checkpoint to ONNX int4; once each.
+large-decoding  As decoding.
 
-Needs onnxruntime-genai==0.12.2 and onnx_ir. Writes convert_peers.json and convert_peers.md, which it also prints.
+What a step has found replaces its part of convert_peers.json; all is then written to convert_peers.md and printed.
+Files that are made stay in --work, and those that are there are measured as they are. Needs onnxruntime-genai==0.12.2
+and onnx_ir.
 
-    python benchmarks/convert_peers.py [--model MODEL] [--quantize-aware FOLDER] [--large FOLDER] [--rounds N]
+    python benchmarks/convert_peers.py [--steps STEPS] [--model MODEL] [--quantize-aware FOLDER] [--large FOLDER]
+                                       [--rounds N] [--work FOLDER] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -27,10 +34,9 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,7 +44,7 @@ from typing import Any
 import genai
 import numpy as np
 import numpy.typing as npt
-from revision import REPOSITORY, commit
+from revision import REPOSITORY, command_line, commit
 
 from edge_phi import atomic
 from edge_phi.cores import usable_cores
@@ -56,11 +62,12 @@ PACKAGES = ("onnxruntime", "onnxruntime-genai", "llama-cpp-python", "gguf", "num
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    arguments.add_argument("--steps", default="fidelity,decoding", help="(default: %(default)s)")
     arguments.add_argument("--model", default="phi-1-nano", help="(default: %(default)s)")
     arguments.add_argument("--quantize-aware", type=Path, help="a checkpoint finetuned from it for the grid")
     arguments.add_argument("--large", type=Path, help="a checkpoint of phi-1's size")
-    arguments.add_argument("--no-timing", action="store_true", help="the first question alone, as on a busy machine")
     arguments.add_argument("--rounds", type=int, default=5, help="turns of each timing (default: %(default)s)")
+    arguments.add_argument("--work", type=Path, default=REPOSITORY / "runs/convert-peers", help="for what is made")
     arguments.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks/results", help="folder to write to")
     arguments.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     given = arguments.parse_args()
@@ -68,24 +75,42 @@ def main() -> None:
     if given.child:
         CHILDREN[given.child[0]](*given.child[1:])
         return
-    with tempfile.TemporaryDirectory(prefix="convert-peers-") as folder:
-        document: dict[str, Any] = {
-            "command": shlex.join(["python", "benchmarks/convert_peers.py", *sys.argv[1:]]),
+    small, large = given.work / "small", given.work / "large"
+    steps: dict[str, Callable[[], Any]] = {
+        "fidelity": lambda: fidelities(given.model, given.quantize_aware, given.work / "fidelity"),
+        "decoding": lambda: decoding(find_model(given.model).folder, small, given.rounds),
+        "large-gguf": lambda: to_gguf(given.large, large, given.rounds),
+        "large-onnx": lambda: to_onnx(given.large, large),
+        "large-decoding": lambda: decoding(given.large, large, given.rounds),
+    }
+    wanted = given.steps.split(",")
+    for name in wanted:
+        if name not in steps:
+            arguments.error(f"--steps: there is no {name!r}: choose from {', '.join(steps)}")
+        if name.startswith("large-") and not given.large:
+            arguments.error(f"{name} needs --large")
+    given.out.mkdir(parents=True, exist_ok=True)
+    for name in wanted:
+        result = steps[name]()
+        document = read_document(given.out)
+        document[name] = {
+            "command": command_line(),
             "commit": commit(),
             "machine": asdict(this_machine()),
             "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
-            "fidelity": fidelities(given.model, given.quantize_aware, Path(folder)),
+            "result": result,
         }
-        if not given.no_timing:
-            small = find_model(given.model).folder
-            document["decoding"] = {given.model: decoding(small, Path(folder) / "small", given.rounds)}
-        if given.large and not given.no_timing:
-            document["conversion"] = conversions(given.large, Path(folder) / "large", given.rounds)
-            document["decoding"]["large"] = decoding(given.large, Path(folder) / "large", given.rounds)
-    given.out.mkdir(parents=True, exist_ok=True)
-    atomic.write_bytes(given.out / "convert_peers.json", f"{json.dumps(document, indent=2)}\n".encode())
-    atomic.write_bytes(given.out / "convert_peers.md", markdown(document).encode())
+        document = {step: document[step] for step in steps if step in document}
+        atomic.write_bytes(given.out / "convert_peers.json", f"{json.dumps(document, indent=2)}\n".encode())
+        atomic.write_bytes(given.out / "convert_peers.md", markdown(document).encode())
     print(markdown(document), end="")
+
+
+def read_document(folder: Path) -> dict[str, Any]:
+    """What earlier runs have found, by step."""
+    path = folder / "convert_peers.json"
+    document: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+    return document
 
 
 def fidelities(name: str, aware: Path | None, folder: Path) -> list[dict[str, Any]]:
@@ -94,6 +119,7 @@ def fidelities(name: str, aware: Path | None, folder: Path) -> list[dict[str, An
     baseline = model.artifact("onnx:float32")
     windows = held_out_windows(load_tokenizer_for(baseline), WINDOW, WINDOWS)
     rows = []
+    shutil.rmtree(folder, ignore_errors=True)
 
     def add(tool: str, form: str, artifact: Artifact) -> None:
         note(f"fidelity: {tool} {form}")
@@ -101,7 +127,7 @@ def fidelities(name: str, aware: Path | None, folder: Path) -> list[dict[str, An
         rows.append({"tool": tool, "form": form, "file_bytes": artifact.file_bytes, **found})
 
     plain = folder / "plain"
-    plain.mkdir()
+    plain.mkdir(parents=True)
     convert(model.folder, "gguf:f32", folder)
     source = folder / f"{model.name}.f32.gguf"
     for quant in ("q4_0", "q4_k_m"):
@@ -124,11 +150,9 @@ def fidelities(name: str, aware: Path | None, folder: Path) -> list[dict[str, An
     rows.append({"tool": "onnxruntime-genai", "form": "onnx:int4", "file_bytes": onnx_bytes(built), **found})
     if aware:
         finetuned = folder / "aware"
-        convert(aware, "gguf:f32", finetuned)
-        (source,) = finetuned.glob("*.f32.gguf")
-        theirs = finetuned / "aware.q4_0.gguf"
-        llama_quantize(source, theirs, "q4_0")
-        add("finetuned, then llama-quantize", "gguf:q4_0", find_model(theirs).artifact())
+        convert(aware, "gguf:q4_0", finetuned)
+        (path,) = finetuned.glob("*.q4_0.gguf")
+        add("finetuned, then edge-phi", "gguf:q4_0", find_model(path).artifact())
         convert(aware, "onnx:int4", finetuned)
         path = finetuned / "onnx-int4"
         add("finetuned, then edge-phi", "onnx:int4", Artifact("aware", "onnx", "int4", path, path))
@@ -165,8 +189,9 @@ class GenaiRuntime:
 def decoding(checkpoint: Path, folder: Path, rounds: int) -> dict[str, Any]:
     """Tokens a second and milliseconds to the first of both, for one thread and for all, medians over the rounds."""
     threads = sorted({1, usable_cores()})
-    convert(checkpoint, "onnx:int4", folder, "--calibration", "none")  # the same graph, made sooner
     sides = {"edge-phi": folder / "onnx-int4", "onnxruntime-genai": folder / "genai"}
+    if not sides["edge-phi"].exists():
+        convert(checkpoint, "onnx:int4", folder, "--calibration", "none")  # the same graph, made sooner
     if not sides["onnxruntime-genai"].exists():
         genai.build(checkpoint, sides["onnxruntime-genai"])
     result: dict[str, Any] = {"file_bytes": {name: onnx_bytes(path) for name, path in sides.items()}}
@@ -230,32 +255,46 @@ def decode_child(name: str, folder: str, threads: str) -> None:
         print(json.dumps([(first - start) * 1e3, NEW / (time.perf_counter() - first)]), flush=True)
 
 
-def conversions(checkpoint: Path, folder: Path, rounds: int) -> dict[str, Any]:
-    """Seconds and peak memory of each way to make a file of a large checkpoint, in turns; their files are left."""
-    convert(checkpoint, "gguf:f16", folder)
-    (source,) = folder.glob("*.f16.gguf")
+def to_gguf(checkpoint: Path, folder: Path, rounds: int) -> dict[str, Any]:
+    """Seconds and peak memory of two ways to a Q4_K_M file, in turns; both round plainly, to the same bytes."""
+    source = folder / f"{checkpoint.resolve().name}.f16.gguf"
+    if not source.exists():
+        convert(checkpoint, "gguf:f16", folder)
+    theirs, ours = folder / "theirs.q4_k_m.gguf", folder / f"{checkpoint.resolve().name}.q4_k_m.gguf"
     ways = {
-        "llama-quantize, F16 GGUF -> Q4_K_M": ["quantize", str(source), str(folder / "theirs.q4_k_m.gguf"), "q4_k_m"],
+        "llama-quantize, F16 GGUF -> Q4_K_M": ["quantize", str(source), str(theirs), "q4_k_m"],
         "edge-phi, checkpoint -> Q4_K_M, plain": ["convert", str(checkpoint), "gguf:q4_k_m", str(folder), "none"],
-        "edge-phi, checkpoint -> ONNX int4, plain": ["convert", str(checkpoint), "onnx:int4", str(folder), "none"],
     }
-    once = {
+    return in_turns(ways, rounds) | {"file_bytes": {"theirs": theirs.stat().st_size, "ours": ours.stat().st_size}}
+
+
+def to_onnx(checkpoint: Path, folder: Path) -> dict[str, Any]:
+    """Seconds and peak memory of two ways to an int4 folder, once each; the folders are left for `decoding`."""
+    shutil.rmtree(folder / "genai", ignore_errors=True)
+    ways = {
+        "edge-phi, checkpoint -> ONNX int4, plain": ["convert", str(checkpoint), "onnx:int4", str(folder), "none"],
         "onnxruntime-genai's builder, checkpoint -> int4": ["build", str(checkpoint), str(folder / "genai")],
     }
-    runs: dict[str, list[dict[str, float]]] = {name: [] for name in [*ways, *once]}
+    return in_turns(ways, 1)
+
+
+def in_turns(ways: dict[str, list[str]], rounds: int) -> dict[str, Any]:
+    """What `in_child` finds of each, medians of the seconds over the rounds."""
+    runs: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
     for turn in range(rounds):
-        for name, way in {**ways, **(once if turn == 0 else {})}.items():
-            shutil.rmtree(folder / "genai", ignore_errors=True) if way[0] == "build" else None
-            runs[name].append(in_child(way))
+        for name in list(ways) if turn % 2 else list(ways)[::-1]:
+            runs[name].append(in_child(ways[name]))
             note(f"{name}: {runs[name][-1]['seconds']:.1f} s")
     return {
-        name: {
-            "seconds": [run["seconds"] for run in each],
-            "median_seconds": statistics.median(run["seconds"] for run in each),
-            "peak_rss_bytes": max(run["peak_rss_bytes"] for run in each),
-            "peak_anonymous_bytes": max(run["peak_anonymous_bytes"] for run in each),
+        "ways": {
+            name: {
+                "seconds": [run["seconds"] for run in each],
+                "median_seconds": statistics.median(run["seconds"] for run in each),
+                "peak_rss_bytes": max(run["peak_rss_bytes"] for run in each),
+                "peak_anonymous_bytes": max(run["peak_anonymous_bytes"] for run in each),
+            }
+            for name, each in runs.items()
         }
-        for name, each in runs.items()
     }
 
 
@@ -340,7 +379,22 @@ def note(line: str) -> None:
 
 
 def markdown(document: dict[str, Any]) -> str:
-    rows = document["fidelity"]
+    """What every step has found, and how it was started."""
+    lines: list[str] = []
+    for step, found in document.items():
+        result, machine = found["result"], found["machine"]
+        lines += {"fidelity": of_fidelity, "decoding": of_decoding, "large-decoding": of_decoding}.get(
+            step, of_conversion
+        )(result)
+        lines += [
+            "",
+            f"`{found['command']}` at {found['commit']}, on {machine['cores']} cores of {machine['cpu']}.",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def of_fidelity(rows: list[dict[str, Any]]) -> list[str]:
     plain = {row["form"]: row["kl_mean"] for row in rows if row["tool"] in ("llama-quantize", "onnxruntime-genai")}
     lines = [
         "| form | made by | MB | perplexity | KL mean | of the field's | KL p99 | top-1 |",
@@ -352,30 +406,33 @@ def markdown(document: dict[str, Any]) -> str:
             f"{row['kl_mean']:.5f} | {row['kl_mean'] / plain[row['form']]:.2f} | {row['kl_p99']:.4f} | "
             f"{row['top1']:.3f} |"
         )
-    if "decoding" in document:
-        header = "| int4 in ONNX Runtime | threads | edge-phi, tokens/s | genai, tokens/s | ratio | MB | genai's MB |"
-        lines += ["", header, "|---|---:|---:|---:|---:|---:|---:|"]
-    for name, found in document.get("decoding", {}).items():
-        size = {side: count / 1e6 for side, count in found["file_bytes"].items()}
-        for threads in [key for key in found if key.endswith(" threads")]:
-            speed = found[threads]["tokens_per_s"]
-            lines.append(
-                f"| {name} | {threads.partition(' ')[0]} | {speed['edge-phi']:.1f} | "
-                f"{speed['onnxruntime-genai']:.1f} | {found[threads]['times_genai']:.2f} | {size['edge-phi']:.1f} | "
-                f"{size['onnxruntime-genai']:.1f} |"
-            )
-    if "conversion" in document:
-        lines += ["", "| conversion | seconds | peak RSS, GB | of it not mapped, GB |", "|---|---:|---:|---:|"]
-        for name, found in document["conversion"].items():
-            lines.append(
-                f"| {name} | {found['median_seconds']:.1f} | {found['peak_rss_bytes'] / 1e9:.2f} | "
-                f"{found['peak_anonymous_bytes'] / 1e9:.2f} |"
-            )
-    machine = document["machine"]
-    lines += ["", f"`{document['command']}` at {document['commit']}, on {machine['cores']} cores of {machine['cpu']}; "
-              f"{rows[0]['positions']:,} positions, full precision has a perplexity of "
-              f"{rows[0]['baseline_perplexity']:.2f}.", ""]  # fmt: skip
-    return "\n".join(lines)
+    exact = rows[0]["baseline_perplexity"]
+    return [*lines, "", f"{rows[0]['positions']:,} positions; full precision has a perplexity of {exact:.2f}."]
+
+
+def of_decoding(result: dict[str, Any]) -> list[str]:
+    lines = [
+        "| int4 in ONNX Runtime, threads | edge-phi, tokens/s | genai, tokens/s | ratio | MB | genai's MB | ratio |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    ours, theirs = (result["file_bytes"][side] for side in ("edge-phi", "onnxruntime-genai"))
+    for threads in [key for key in result if key.endswith(" threads")]:
+        speed = result[threads]["tokens_per_s"]
+        lines.append(
+            f"| {threads.partition(' ')[0]} | {speed['edge-phi']:.1f} | {speed['onnxruntime-genai']:.1f} | "
+            f"{result[threads]['times_genai']:.2f} | {ours / 1e6:.1f} | {theirs / 1e6:.1f} | {ours / theirs:.2f} |"
+        )
+    return lines
+
+
+def of_conversion(result: dict[str, Any]) -> list[str]:
+    lines = ["| conversion | seconds | peak RSS, GB | of it not mapped, GB |", "|---|---:|---:|---:|"]
+    for name, found in result["ways"].items():
+        lines.append(
+            f"| {name} | {found['median_seconds']:.1f} | {found['peak_rss_bytes'] / 1e9:.2f} | "
+            f"{found['peak_anonymous_bytes'] / 1e9:.2f} |"
+        )
+    return lines
 
 
 if __name__ == "__main__":
