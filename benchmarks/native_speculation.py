@@ -2,8 +2,8 @@
 
 Each trace of benchmarks/traces is played to its end and cut where something is first typed; what stands before is the
 prompt, of which the last tokens are read. From there the same text is written three times: by the native engine with
-speculation, by it token by token, and by llama.cpp token by token. Seconds from the first token to the last; tokens that
-were only drafted count nothing. Three kinds of text:
+speculation, by it token by token, and by llama.cpp token by token. Seconds from the first token to the last, and tokens
+that were written, not those only drafted. Three kinds of text:
 
 - suggested: what the model writes until a suggestion would end (`edge_phi.completion.shape`).
 - continued: what it writes without such an end, which of a model with random weights is all that can be had.
