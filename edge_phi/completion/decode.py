@@ -250,7 +250,7 @@ class _Reader:
             self.forget()
             self._read(self._drafted(room), cancel)
         # Alone, a token's logits differ a little in some engines: where two are near, that must not decide.
-        if self._together and self._speculation is not None and _lead(self._rows[0]) < self._speculation.curve.tie:
+        if self._together and self._speculation is not None and _undecided(self._rows[0], self._speculation.curve.tie):
             self.length -= 1
             self.forget()
             self._unread = self._unread[-1:]
@@ -288,7 +288,6 @@ class _Reader:
         self.length += len(self._unread)
 
 
-def _lead(logits: npt.NDArray[np.float32]) -> float:
-    """By how much the largest of `logits` (float32 [vocabulary]) is ahead of the second."""
-    second, first = np.partition(logits, -2)[-2:]
-    return float(first - second)
+def _undecided(logits: npt.NDArray[np.float32], tie: float) -> bool:
+    """Whether another of `logits` (float32 [vocabulary]) is nearer to the largest than `tie`."""
+    return int(np.count_nonzero(logits > logits.max() - np.float32(tie))) > 1
