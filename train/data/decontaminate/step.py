@@ -30,7 +30,7 @@ from edge_phi.store import DEFAULT_MODEL, bundled_folder
 from ..records import Record, columns_of, read_records, shards_of, write_records
 from ..steps import Counting, Counts, Say, check_place, map_files
 from .compare import FARTHEST, LOWEST_TAU, SHARED_WORDS, SHORT, Comparer, Hit
-from .references import FILES, read_references
+from .references import FILES, Reference, read_references
 
 NAME = "decontaminate"
 TAUS = (0.95, 0.9, 0.85, 0.8)  # the paper's
@@ -92,7 +92,7 @@ def decontaminate(
         compared,
         shards,
         out / _COMPARED,
-        _Compare(benchmarks.resolve(), model),
+        _Compare(tuple(references), model),
         workers=workers,
         say=say,
         suffix=".jsonl",
@@ -112,12 +112,12 @@ def decontaminate(
 
 @dataclass(frozen=True)
 class _Compare:
-    benchmarks: Path
+    references: tuple[Reference, ...]  # read once, not by every worker
     model: Path | None
 
     def __call__(self, shard: Path, target: Path) -> Counts:
         counting = Counting()
-        comparer = _comparer(self.benchmarks, self.model)
+        comparer = _comparer(self.references, self.model)
         with atomic_file(target) as file:
             for _, hits in comparer.hits(map(counting.enter, read_records(shard, added=[]))):
                 for hit in hits:
@@ -147,8 +147,8 @@ class _Drop:
 
 
 @functools.lru_cache(maxsize=1)
-def _comparer(benchmarks: Path, model: Path | None) -> Comparer:
-    return Comparer(read_references(benchmarks), model=model)
+def _comparer(references: tuple[Reference, ...], model: Path | None) -> Comparer:
+    return Comparer(references, model=model)
 
 
 def _reasons(hits: Iterable[Hit], tau: float) -> dict[str, str]:

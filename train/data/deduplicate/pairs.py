@@ -1,8 +1,8 @@
 """Pairs of documents of which the later is a copy of the earlier, or near to it: found band by band.
 
 A document is its place in the order of the shards. Those that share a band's key are compared by their sketches, so
-that a shared key alone makes no pair. About a million keys are sorted at a time, in as many ranges as that takes: what
-grows with the data is one byte in memory for each document.
+that a shared key alone makes no pair. Keys are sorted a quarter of a million at a time, in as many ranges as that takes
+up to 64: what grows with the data is one byte in memory for each document, and beyond 16 million documents about one more.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ Documents = npt.NDArray[np.int64]
 Pairs = npt.NDArray[np.uint64]  # the later document's number in the upper half, the earlier one's in the lower
 
 BANDS_AT_ONCE = 4  # in one task; they are gone through one by one
-_KEYS_AT_ONCE = 1 << 20
+_KEYS_AT_ONCE = 1 << 18
+_MOST_RANGES = 64  # every range reads all keys
 _ROWS_AT_ONCE = 1 << 15  # sketches held, unless more share one key
 _ALL_PAIRS = 16  # in a larger group, those that are near to an earlier one are compared with no later one
 _COMPARED_AT_ONCE = 1 << 14
@@ -72,7 +73,7 @@ class Corpus:
 
     def groups(self, column: int, left_out: npt.NDArray[np.bool_]) -> Iterator[tuple[Hashes, Documents]]:
         """The documents that share a key in a column with another one: keys, and documents, ascending for one key."""
-        ranges = -(-self.documents // _KEYS_AT_ONCE)
+        ranges = min(-(-self.documents // _KEYS_AT_ONCE), _MOST_RANGES)
         for part in range(ranges):
             keys, documents = [], []
             for file, start in zip(self.files, self.starts.tolist(), strict=False):
