@@ -63,11 +63,8 @@ def main() -> None:
     names = [name for name in given.steps.split(",") if name != "decontaminate" or "EDGE_PHI_BENCHMARKS" in os.environ]
     with tempfile.TemporaryDirectory(prefix="data_pipeline-") as folder:
         document = {
-            "command": shlex.join(["python", "benchmarks/data_pipeline.py", *sys.argv[1:]]),
-            "commit": commit(),
             "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
             "versions": {"python": platform.python_version()},
-            "rounds": given.rounds,
             "steps": measure(names, Path(folder), megabytes=given.megabytes, rounds=given.rounds),
         }
     given.out.mkdir(parents=True, exist_ok=True)
@@ -102,6 +99,7 @@ def measure(names: list[str], folder: Path, *, megabytes: float, rounds: int) ->
         size = sizes[share, 10]
         steps[name] = {
             "command": shlex.join(["python", "benchmarks/data_pipeline.py", *sys.argv[1:]]),
+            "commit": (commit() or "unknown")[:15],
             "rounds": rounds,
             "bytes": size["bytes"],
             "tokens": size["tokens"],
@@ -196,9 +194,8 @@ def markdown(document: dict[str, Any]) -> str:
     lines = [
         "# The data pipeline, step by step",
         "",
-        f"`{document['command']}`, {machine['cores']} cores ({machine['processor']}), Python "
-        f"{document['versions']['python']}, commit {(document['commit'] or 'unknown')[:15]}, medians of "
-        f"{document['rounds']} rounds. Memory is one process's peak, for the data and for ten times the data.",
+        f"{machine['cores']} cores ({machine['processor']}), Python {document['versions']['python']}, medians of several "
+        "rounds, run step by step as said below. Memory is one process's peak, for the data and for ten times the data.",
         "",
         "| step | MB of text | MB/s | thousand tokens/s | two processes over one | peak MiB | ten times the data |",
         "|---|---:|---:|---:|---:|---:|---:|",
@@ -209,6 +206,11 @@ def markdown(document: dict[str, Any]) -> str:
             f"{step['two_processes_over_one']:.2f} | {step['peak_rss_bytes'][0] / 2**20:.0f} | "
             f"{step['memory_tenfold_over_once']:.2f} x |"
         )
+    lines += ["", "| step | rounds | command | commit |", "|---|---:|---|---|"]
+    lines += [
+        f"| {name} | {step['rounds']} | `{step['command']}` | {step['commit']} |"
+        for name, step in document["steps"].items()
+    ]
     return "\n".join(lines) + "\n"
 
 

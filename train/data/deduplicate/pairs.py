@@ -1,8 +1,9 @@
 """Pairs of documents of which the later is a copy of the earlier, or near to it: found band by band.
 
 A document is its place in the order of the shards. Those that share a band's key are compared by their sketches, so
-that a shared key alone makes no pair. Keys are sorted a quarter of a million at a time, in as many ranges as that takes
-up to 64: what grows with the data is one byte in memory for each document, and beyond 16 million documents about one more.
+that a shared key alone makes no pair. A quarter of a million keys are sorted at a time, in as many ranges as that
+takes, up to 64: what grows with the data is one byte in memory for each document, and beyond 16 million documents about
+one more.
 """
 
 from __future__ import annotations
