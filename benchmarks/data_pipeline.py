@@ -194,8 +194,9 @@ def markdown(document: dict[str, Any]) -> str:
     lines = [
         "# The data pipeline, step by step",
         "",
-        f"{machine['cores']} cores ({machine['processor']}), Python {document['versions']['python']}, medians of several "
-        "rounds, run step by step as said below. Memory is one process's peak, for the data and for ten times the data.",
+        f"{machine['cores']} cores ({machine['processor']}), Python {document['versions']['python']}, medians of "
+        "several rounds, run step by step as said below. Memory is one process's peak, for the data and for ten times "
+        "the data.",
         "",
         "| step | MB of text | MB/s | thousand tokens/s | two processes over one | peak MiB | ten times the data |",
         "|---|---:|---:|---:|---:|---:|---:|",
