@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .loss import chunks
+from .loss import mean_and_gradients
 
 if TYPE_CHECKING:
     from .distributed import Place
@@ -69,37 +69,28 @@ class _Loss(torch.autograd.Function):
         ctx: Any, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor,
         taught_hidden: Tensor, taught_weight: Tensor, taught_bias: Tensor, share: float, learns: bool,
     ) -> Tensor:  # fmt: skip
-        compute_weight, compute_bias = weight.to(hidden.dtype), bias.to(hidden.dtype)
-        grad_hidden = torch.empty_like(hidden)
-        grad_weight = torch.zeros_like(weight, dtype=torch.float32)
-        grad_bias = torch.zeros_like(bias, dtype=torch.float32)
-        total = hidden.new_zeros((), dtype=torch.float32)
-        for rows in chunks(hidden):
-            chunk, target = hidden[rows], targets[rows, None]
-            ours = _log_probabilities(chunk, compute_weight, compute_bias)
-            wanted = _log_probabilities(taught_hidden[rows], taught_weight, taught_bias)
-            total -= (1 - share) * ours.gather(1, target).sum()
+        def of_chunk(logits: Tensor, rows: slice) -> tuple[Tensor, Tensor | None]:
+            target = targets[rows, None]
+            ours = logits.log_softmax(1, dtype=torch.float32)
+            taught = torch.mm(taught_hidden[rows], taught_weight.T).add_(taught_bias)
+            wanted = taught.log_softmax(1, dtype=torch.float32)
+            loss = -(1 - share) * ours.gather(1, target).sum()
             probabilities = wanted.exp()
-            total += share * (probabilities * wanted.sub_(ours)).sum()
+            loss += share * (probabilities * wanted.sub_(ours)).sum()
             if not learns:
-                continue
+                return loss, None
             # d loss / d logits = softmax - share * teacher's - (1 - share) * one-hot
             grad = ours.exp_().sub_(probabilities, alpha=share)
             if share < 1:
                 grad.scatter_add_(1, target, grad.new_full(target.shape, share - 1))
-            grad_bias += grad.sum(0)
-            grad = grad.to(hidden.dtype)
-            grad_hidden[rows] = grad @ compute_weight
-            grad_weight += grad.T @ chunk
-        ctx.save_for_backward(grad_hidden, grad_weight.to(weight.dtype), grad_bias.to(bias.dtype))
-        return total / len(hidden)
+            return loss, grad.to(logits.dtype)
+
+        loss, gradients = mean_and_gradients(hidden, weight, bias, of_chunk)
+        ctx.save_for_backward(*gradients)
+        return loss
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_loss: Tensor) -> tuple[Tensor | None, ...]:
         scale = grad_loss / len(ctx.saved_tensors[0])
         return (*(grad * scale for grad in ctx.saved_tensors), *[None] * 6)
-
-
-def _log_probabilities(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    return torch.mm(hidden, weight.T).add_(bias).log_softmax(1, dtype=torch.float32)
