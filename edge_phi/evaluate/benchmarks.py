@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal, get_args
 
+from .everyday import load_everyday
 from .humaneval import load_humaneval
 from .mbpp import load_mbpp
 from .plus import load_humaneval_plus, load_mbpp_plus
 from .problem import Benchmark
 
-BenchmarkName = Literal["humaneval", "mbpp", "mbpp-sanitized", "humaneval-plus", "mbpp-plus"]
+BenchmarkName = Literal["humaneval", "mbpp", "mbpp-sanitized", "humaneval-plus", "mbpp-plus", "everyday"]
 BENCHMARKS: tuple[BenchmarkName, ...] = get_args(BenchmarkName)
 
 
@@ -24,6 +25,8 @@ def load_benchmark(name: BenchmarkName, *, data: Path | None = None, offline: bo
     """
     if name == "humaneval":
         return load_humaneval(data=data, offline=offline)
+    if name == "everyday":
+        return load_everyday()
     if name == "humaneval-plus":
         return load_humaneval_plus(data=data, offline=offline)
     if name == "mbpp-plus":

@@ -1,4 +1,4 @@
-"""`edge-phi eval`: what a model scores on HumanEval and MBPP, and how two runs differ."""
+"""`edge-phi eval`: what a model scores on HumanEval, MBPP and a test set of ours, and how two runs differ."""
 
 from __future__ import annotations
 
@@ -118,6 +118,7 @@ _command("humaneval", "HumanEval: 164 functions to write after their docstrings.
 _command("mbpp", "MBPP: 500 short tasks in words with a test each; --split sanitized: the 427 checked by hand.")
 _command("humaneval-plus", "HumanEval+: HumanEval with eighty times the tests.")
 _command("mbpp-plus", "MBPP+: 378 of MBPP's tasks with thirty-five times the tests.")
+_command("everyday", "Ours: 300 small functions as people write them at work; they come with the package.")
 
 
 @app.command("compare")

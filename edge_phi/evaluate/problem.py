@@ -25,7 +25,7 @@ class Problem:
 class Benchmark:
     """A set of problems with the prompts and stop rules that its published scores were made with."""
 
-    name: str  # "humaneval", "mbpp", "mbpp-sanitized", "humaneval-plus" or "mbpp-plus"
+    name: str  # "humaneval", "mbpp", "mbpp-sanitized", "humaneval-plus", "mbpp-plus" or "everyday"
     problems: tuple[Problem, ...]
     published_stops: StopRules
     structure_stops: StopRules

@@ -49,7 +49,7 @@ def read_similar(folder: Path, benchmark: str) -> Similar | None:
         report = manifest.get("decontamination", {}) if isinstance(manifest, dict) else {}
     else:
         return None
-    entry = report.get("humaneval" if benchmark.startswith("humaneval") else "mbpp") if isinstance(report, dict) else 0
+    entry = report.get(benchmark.partition("-")[0]) if isinstance(report, dict) else 0
     if entry is None:
         return None
     ids, tau = (entry.get("similar"), entry.get("tau")) if isinstance(entry, dict) else (None, None)

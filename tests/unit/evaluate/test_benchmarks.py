@@ -16,7 +16,7 @@ from edge_phi.evaluate.prompts import prompt_text
 from edge_phi.evaluate.sandbox import Examination, Limits, Sandbox
 
 SIZES = MappingProxyType(
-    {"humaneval": 164, "mbpp": 500, "mbpp-sanitized": 427, "humaneval-plus": 164, "mbpp-plus": 378}
+    {"humaneval": 164, "mbpp": 500, "mbpp-sanitized": 427, "humaneval-plus": 164, "mbpp-plus": 378, "everyday": 300}
 )
 
 

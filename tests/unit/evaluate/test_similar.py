@@ -25,6 +25,7 @@ def test_a_report_is_read(folder: Path) -> None:
     assert read_similar(folder, "humaneval") == Similar(0.8, frozenset({"HumanEval/1", "HumanEval/3"}))
     assert read_similar(folder, "humaneval-plus") == read_similar(folder, "humaneval")
     assert read_similar(folder, "mbpp-sanitized") == Similar(None, frozenset())
+    assert read_similar(folder, "everyday") is None
 
 
 def test_without_a_report_nothing_is_claimed(tmp_path: Path) -> None:
