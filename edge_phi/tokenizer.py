@@ -20,7 +20,9 @@ class Tokenizer:
     def __init__(self, engine: _Engine) -> None:
         self._engine = engine
         self._engine.encode_special_tokens = True  # else "<|endoftext|>" in a source file would end the prompt
-        self._bytes = {character: byte for byte, character in _byte_characters().items()}
+        # Every character that stands for a byte, to that byte; others below 256 to one that has none.
+        self._bytes = {code: "\uffff" for code in range(256)}
+        self._bytes |= {ord(character): chr(byte) for byte, character in _byte_characters().items()}
 
     @cached_property  # the engine counts for two milliseconds each time, longer than a token of a small model takes
     def vocab_size(self) -> int:
@@ -63,8 +65,8 @@ class Tokenizer:
         if text is None:
             return b""
         try:
-            return bytes(self._bytes[character] for character in text)
-        except KeyError:  # an added token stands for itself
+            return str(text).translate(self._bytes).encode("latin-1")
+        except UnicodeEncodeError:  # an added token stands for itself
             return str(text).encode()
 
 
