@@ -27,8 +27,8 @@ _WRITE_SECONDS = 0.5
 def edit(model: str, result: str, file: str, load: str) -> None:
     """The editor, both engines loaded; "busy": both complete all the time, and `result` says how many tokens."""
     from edge_phi.tui.app import EdgePhiApp
-    from edge_phi.tui.cli import choose_engines
     from edge_phi.tui.document import open_document
+    from edge_phi.tui.start import choose_engines
 
     class Editor(EdgePhiApp):
         def on_ready(self) -> None:
@@ -63,8 +63,8 @@ def keep_busy(session: object, made: dict[str, int], name: str) -> None:
 def inside(model: str, result: str) -> None:
     """Suggestions asked for in the editor, drawn as they come."""
     from edge_phi.tui.app import EdgePhiApp
-    from edge_phi.tui.cli import choose_engines
     from edge_phi.tui.document import Document
+    from edge_phi.tui.start import choose_engines
 
     class Editor(EdgePhiApp):
         def on_ready(self) -> None:

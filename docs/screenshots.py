@@ -17,13 +17,13 @@ from textual.pilot import Pilot
 
 from edge_phi.store import DEFAULT_MODEL
 from edge_phi.tui.app import EdgePhiApp
-from edge_phi.tui.cli import choose_engines
 from edge_phi.tui.document import Document
 from edge_phi.tui.memory import Memory
 from edge_phi.tui.picture import picture
 from edge_phi.tui.screens.bench import BenchScreen
 from edge_phi.tui.screens.models import ModelsScreen
 from edge_phi.tui.screens.race import RaceScreen
+from edge_phi.tui.start import choose_engines
 from edge_phi.tui.themes import CONTRAST, DARK, LIGHT
 from edge_phi.tui.widgets.table import Table
 

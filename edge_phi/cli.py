@@ -19,11 +19,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Without arguments it opens the editor. `EDGE_PHI_TRACEBACK=1` shows the traceback of whatever goes wrong.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    arguments = list(sys.argv[1:] if arguments is None else arguments) or ["open"]
     try:
-        from . import commands  # not before: what it imports takes long enough to be interrupted
+        from . import quick  # not before: what is imported takes long enough to be interrupted
 
-        code = commands.run(list(arguments) or ["open"])
+        if (code := quick.run(arguments)) is None:
+            from . import commands
+
+            code = commands.run(arguments)
         if sys.stdout is not None:
             sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
         return code

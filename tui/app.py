@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -100,6 +101,8 @@ class EdgePhiApp(App[None]):
     def on_mount(self) -> None:
         """Show the tour to whoever has not seen it, and remember the theme from now on."""
         self.watch(self, "theme", self._remember_theme, init=False)
+        if not gc.isenabled():
+            self.call_after_refresh(_collect_from_now_on)
         if not self._memory.tour_seen:
             self._memory.tour_seen = True
             self._remember()
@@ -258,6 +261,12 @@ class EdgePhiApp(App[None]):
     async def _quit(self) -> None:
         if await self.editor_screen.may_quit():
             self.exit()
+
+
+def _collect_from_now_on() -> None:
+    """Collect garbage, but not among what is there now: to look at all of it takes longer than a key may."""
+    gc.freeze()
+    gc.enable()
 
 
 def _form(choice: EngineChoice) -> str:

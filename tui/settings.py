@@ -22,11 +22,6 @@ from edge_phi.errors import InvalidCall
 
 from .keys import keymap
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -48,11 +43,17 @@ def read_settings(path: Path) -> Settings:
         InvalidCall: it cannot be read, is not TOML, or sets something that there is not.
     """
     try:
-        found = tomllib.loads(path.read_bytes().decode())
+        data = path.read_bytes()
     except FileNotFoundError:
         return Settings()
     except OSError as error:
         raise InvalidCall(f"{path}: cannot be read ({error.strerror}): check its rights") from error
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        found = tomllib.loads(data.decode())
     except ValueError as error:  # of TOML, and of UTF-8
         raise InvalidCall(f"{path}: not TOML: {' '.join(str(error).split())}") from error
     known = {"theme": "", "keys": {}}

@@ -19,16 +19,18 @@ from ..document import Document, open_document
 from ..engine import EngineChoice
 from ..keys import bindings
 from ..running import Program, doctests, lines_of
-from ..widgets.find_bar import FindBar
 from ..widgets.key_bar import KeyBar
 from ..widgets.latency_panel import LatencyPanel
 from ..widgets.open_files import OpenFiles
-from ..widgets.output_pane import OutputPane
 from ..widgets.title_bar import TitleBar
 from .keeping import KeepingScreen
 
 if TYPE_CHECKING:
+    from textual.geometry import Size
     from textual.widgets import DirectoryTree
+
+    from ..widgets.find_bar import FindBar
+    from ..widgets.output_pane import OutputPane
 
 _UPRIGHT_PANEL = (100, 20)  # columns and lines from which the panel stands at the side
 _PANEL_LINES = 14  # lines below which there is no room for it
@@ -36,7 +38,10 @@ _PALETTE_COLUMNS = 76  # columns below which the footer has room for the app's o
 
 
 class EditorScreen(KeepingScreen):
-    """Edits files with two engines: the quantized one suggests, the baseline is timed on the same prompt."""
+    """Edits files with two engines: the quantized one suggests, the baseline is timed on the same prompt.
+
+    What the first frame does not show is imported and made when it is first asked for.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("editor"), *bindings("everywhere")]
 
@@ -52,18 +57,17 @@ class EditorScreen(KeepingScreen):
 
     def compose(self) -> ComposeResult:
         """Title, editor and panel, keys."""
+        self.panel = LatencyPanel(self.quantized.model)
+        self._fit(self.app.size)  # before there is anything whose style would have to be found twice
         yield TitleBar()
         with Container(id="work"):
             with Vertical(id="desk"):
                 yield self.files
-                yield FindBar()
-                yield OutputPane()
-            yield LatencyPanel(self.quantized.model)
+            yield self.panel
         yield KeyBar()
 
     def on_mount(self) -> None:
         """Load the quantized engine, and ask what becomes of what an earlier editor left."""
-        self.panel = self.query_one(LatencyPanel)
         self.title_bar = self.query_one(TitleBar)
         self.show_title()
         self.start_engines()
@@ -72,7 +76,10 @@ class EditorScreen(KeepingScreen):
 
     def on_resize(self, event: events.Resize) -> None:
         """Stand the panel where there is room for it."""
-        width, height = event.size
+        self._fit(event.size)
+
+    def _fit(self, size: Size) -> None:
+        width, height = size
         self.panel.upright = width >= _UPRIGHT_PANEL[0] and height >= _UPRIGHT_PANEL[1]
         self.set_class(self.panel.upright, "-wide")
         self.panel.display = height >= _PANEL_LINES
@@ -86,7 +93,7 @@ class EditorScreen(KeepingScreen):
     @on(OpenFiles.Shown)
     def _file_shown(self, event: OpenFiles.Shown) -> None:
         self.title_bar.place = self.editor.selection.end
-        self.query_one(FindBar).display = False
+        self.query("FindBar").set(display=False)
         self.show_title()
         self.refresh_bindings()
 
@@ -99,7 +106,7 @@ class EditorScreen(KeepingScreen):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Esc closes a pane only while there is one."""
         if action == "close_pane":
-            return self.is_mounted and self.query_one(OutputPane).display
+            return any(pane.display for pane in self.query("OutputPane"))
         return super().check_action(action, parameters)
 
     # -- files
@@ -169,21 +176,30 @@ class EditorScreen(KeepingScreen):
 
     # -- finding
 
-    def action_find(self) -> None:
+    async def action_find(self) -> None:
         """Ask what to find."""
-        self.query_one(FindBar).open("find", self.editor)
+        (await self._find_bar()).open("find", self.editor)
 
-    def action_find_again(self, step: int) -> None:
+    async def action_find_again(self, step: int) -> None:
         """Go to the next match of what was looked for last, or the one before."""
-        bar = self.query_one(FindBar)
+        bar = await self._find_bar()
         if bar.wanted:
             bar.find_again(self.editor, step)
         else:
-            self.action_find()
+            bar.open("find", self.editor)
 
-    def action_go_to_line(self) -> None:
+    async def action_go_to_line(self) -> None:
         """Ask for a line."""
-        self.query_one(FindBar).open("line", self.editor)
+        (await self._find_bar()).open("line", self.editor)
+
+    async def _find_bar(self) -> FindBar:
+        from ..widgets.find_bar import FindBar
+
+        for bar in self.query(FindBar):
+            return bar
+        bar = FindBar()
+        await self.query_one("#desk").mount(bar, after=self.files)
+        return bar
 
     # -- running
 
@@ -204,12 +220,21 @@ class EditorScreen(KeepingScreen):
 
     def action_close_pane(self) -> None:
         """Close what stands below the text."""
-        self.query_one(OutputPane).display = False
+        self.query("OutputPane").set(display=False)
         self.editor.focus()
         self.refresh_bindings()
 
+    async def _output_pane(self) -> OutputPane:
+        from ..widgets.output_pane import OutputPane
+
+        for pane in self.query(OutputPane):
+            return pane
+        pane = OutputPane()
+        await self.query_one("#desk").mount(pane)
+        return pane
+
     async def _run(self, program: Program) -> None:
-        pane = self.query_one(OutputPane)
+        pane = await self._output_pane()
         pane.show(program.title, ["running…"])
         self.refresh_bindings()
         try:

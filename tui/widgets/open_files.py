@@ -5,24 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from textual import on
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import ContentSwitcher, Tab, Tabs
+from textual.widgets import ContentSwitcher
 
 from ..document import Document
 from .code_editor import CodeEditor
 
+if TYPE_CHECKING:
+    from textual.widgets import Tab, Tabs
 
-class FileTabs(Tabs, can_focus=False):
-    """Textual's tabs, on one line, for the mouse; the keys for them are the screen's."""
+    from .file_tabs import FileTabs
 
 
 class OpenFiles(Vertical):
-    """Never empty: when the last file is closed, there is a scratch text."""
+    """Never empty: when the last file is closed, there is a scratch text. The tabs are made for the second file."""
 
     @dataclass
     class Shown(Message):
@@ -35,12 +36,10 @@ class OpenFiles(Vertical):
         self._number = 1
         self._order = [CodeEditor(document, id="file-1")]  # as the tabs stand
         self._shown = self._order[0]
+        self._tabs: FileTabs | None = None
 
     def compose(self) -> ComposeResult:
-        """The tabs above the editors."""
-        tabs = FileTabs(self._tab(self._shown))
-        tabs.display = False
-        yield tabs
+        """The editors, of which one is shown."""
         with ContentSwitcher(initial=self._shown.id):
             yield self._shown
 
@@ -64,7 +63,13 @@ class OpenFiles(Vertical):
         editor = CodeEditor(document, id=f"file-{self._number}")
         self._order.append(editor)
         await self.query_one(ContentSwitcher).mount(editor)
-        await self.query_one(FileTabs).add_tab(self._tab(editor))
+        if self._tabs is None:
+            from .file_tabs import FileTabs
+
+            self._tabs = FileTabs(*map(self._tab, self._order))
+            await self.mount(self._tabs, before=0)
+        else:
+            await self._tabs.add_tab(self._tab(editor))
         self.show(editor)
         if idle is not None:
             await self.close(idle)
@@ -79,7 +84,8 @@ class OpenFiles(Vertical):
         self._order.remove(editor)
         if editor is self._shown:
             self.show(self._order[min(place, len(self._order) - 1)])
-        await self.query_one(FileTabs).remove_tab(editor.id)
+        if self._tabs is not None:
+            await self._tabs.remove_tab(editor.id)
         await editor.remove()
         self._show_tabs()
 
@@ -89,7 +95,8 @@ class OpenFiles(Vertical):
             self._shown.drop_ghost()
         self._shown = editor
         self.query_one(ContentSwitcher).current = editor.id
-        self.query_one(FileTabs).active = editor.id or ""
+        if self._tabs is not None:
+            self._tabs.active = editor.id or ""
         self.post_message(self.Shown(editor))
         editor.focus()
 
@@ -99,21 +106,23 @@ class OpenFiles(Vertical):
 
     def rename(self, editor: CodeEditor) -> None:
         """Write the name and the mark of `editor` on its tab."""
-        tab = self.query_one(FileTabs).query_one(f"#{editor.id}", Tab)
-        if tab.label != (label := self._label(editor)):
-            tab.label = label
+        if self._tabs is not None:
+            self._tabs.rename(editor.id or "", self._label(editor))
 
-    @on(Tabs.TabActivated)
-    def _tab_clicked(self, event: Tabs.TabActivated) -> None:
+    def on_tabs_tab_activated(self, event: Tabs.TabActivated) -> None:
+        """A click on a tab; the method's name binds it, so that the first frame waits for no tabs' module."""
         event.stop()
         editor = next((editor for editor in self if editor.id == event.tab.id), None)
         if editor is not None and editor is not self._shown and event.tabs.active == event.tab.id:
             self.show(editor)
 
     def _show_tabs(self) -> None:
-        self.query_one(FileTabs).display = len(self._order) > 1
+        if self._tabs is not None:
+            self._tabs.display = len(self._order) > 1
 
     def _tab(self, editor: CodeEditor) -> Tab:
+        from textual.widgets import Tab
+
         return Tab(self._label(editor), id=editor.id)
 
     def _label(self, editor: CodeEditor) -> Content:

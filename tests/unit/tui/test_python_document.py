@@ -63,7 +63,7 @@ async def test_after_the_pause_the_colours_are_right(stage: Stage, monkeypatch: 
         await stage.until(lambda: document.parsed)
 
         def colour_of_last() -> object:
-            return next(one.style.color for one in stage.editor.render_line(1) if "return" in one.text and one.style)
+            return [one.style.color for one in stage.editor.render_line(1) if "eturn" in one.text and one.style]
 
         before = colour_of_last()
         stage.editor.move_cursor((1, 0))
