@@ -7,10 +7,11 @@ which it is kept, in the user's cache folder. It is thrown away freely: whoever 
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
+import importlib
 import json
 import math
 import platform
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from ..runtimes import Runtime, RuntimeInfo
 from ..store import Artifact
 from .speculate import LONGEST_DRAFT, AppendCurve
 
-_PACKAGES = {"torch": "torch", "onnx": "onnxruntime", "llama_cpp": "llama-cpp-python"}
+_MODULES = {"torch": "torch", "onnx": "onnxruntime", "llama_cpp": "llama_cpp"}  # which say their versions
 
 _SIZES = (1, 2, 3, 4, 6, LONGEST_DRAFT + 1)  # tokens that are timed; those between are interpolated
 _ROUNDS = 5
@@ -41,15 +42,15 @@ Key = Sequence[str | int | float]
 
 def engine_key(artifact: Artifact, info: RuntimeInfo) -> Key:
     """Which model file in which engine, as far as it can be told without reading the file."""
-    package = _PACKAGES.get(info.engine)
-    version = importlib.metadata.version(package) if package else __version__
+    module = _MODULES.get(info.engine)
+    version = str(importlib.import_module(module).__version__) if module else __version__
     changed = artifact.made.stat().st_mtime_ns
     return (str(artifact.made), info.file_bytes, changed, info.engine, version)
 
 
 def curve_key(artifact: Artifact, info: RuntimeInfo) -> Key:
     """What the curve of a loaded artifact depends on."""
-    return (*engine_key(artifact, info), info.threads, platform.processor())
+    return (*engine_key(artifact, info), info.threads, _processor())
 
 
 def measure_curve(runtime: Runtime, cancel: threading.Event | None = None) -> AppendCurve:
@@ -114,6 +115,18 @@ def store_curve(key: Key, curve: AppendCurve) -> None:
         write_bytes(path, f"{json.dumps({'ms': curve.ms, 'tie': curve.tie})}\n".encode())
     except (OSError, EdgePhiError):
         return
+
+
+def _processor() -> str:
+    """What tells this machine's processor from that of another with the same home folder."""
+    if sys.platform != "linux":
+        return platform.processor()
+    try:  # Python would start a program to find out, and that mostly says nothing
+        with Path("/proc/cpuinfo").open("rb") as file:
+            lines = file.read(2048).splitlines()
+    except OSError:
+        return ""
+    return b" ".join(line for line in lines if line.startswith((b"model name", b"CPU part"))).decode("utf-8", "replace")
 
 
 def _path(key: Key) -> Path:

@@ -92,6 +92,7 @@ def test_the_process_loads_only_what_it_needs(home: Path, tmp_path: Path) -> Non
     modules = set(done.stderr.split())
     assert "onnxruntime" in modules
     assert modules.isdisjoint({"torch", "transformers", "textual", "onnx", "gguf", "llama_cpp", "tree_sitter"})
+    assert modules.isdisjoint({"typer", "pydantic", "rich", "subprocess"}), "what takes as long as all else"
 
 
 def test_a_pipe_is_completed_at_its_end(learned: Callable[..., list[str]]) -> None:
