@@ -23,16 +23,25 @@ PROCESS = """
     from tiny_training import recipe
     from edge_phi.train.data.shards import read_shards
     from edge_phi.train.distributed import joined, whole
-    from edge_phi.train.loop import train
+    from edge_phi.train.loop import build_model, train
     from edge_phi.train.state_dict import to_hugging_face
+
+    def with_scales(recipe, data, place):  # about an eighth of what is largest in a block, in few bits
+        model = build_model(recipe, data, place)
+        for module in model.modules():
+            if getattr(module, "scales", None) is not None:
+                blocks = module.weight.detach().view(*module.scales.shape, 32)
+                module.scales = blocks.abs().amax(-1).mul(16).ceil().div(16 * 8)
+        return model.state_dict()
 
     shards, out, changes = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
     if "machines" in changes:  # as torchrun sets it on each of several machines
         os.environ["LOCAL_WORLD_SIZE"] = str(int(os.environ["WORLD_SIZE"]) // changes.pop("machines"))
     torch.set_num_threads(1)
     with joined() as place:
-        seen = []
-        model = train(recipe(**changes), read_shards(shards), out, on_step=seen.append, place=place)
+        seen, settings, data = [], recipe(**changes), read_shards(shards)
+        initial = with_scales(settings, data, type(place)(place.device)) if settings.round_from else None
+        model = train(settings, data, out, on_step=seen.append, place=place, initial=initial)
         weights = to_hugging_face(model)
         if place.first:
             norms = {name: tensor.double().norm().item() for name, tensor in weights.items()}
@@ -103,11 +112,13 @@ def test_a_state_of_two_processes_is_read_by_one_and_by_four(shards: Path, tmp_p
         assert rest["norms"] == pytest.approx(unbroken["norms"], rel=2e-3)
 
 
-def test_two_processes_round_what_one_rounds(shards: Path, tmp_path: Path) -> None:
-    alone, together = (
-        start(shards, tmp_path / str(processes), processes, optimizer="adamw", steps=10, quantize="q4_0")
-        for processes in (1, 2)
-    )
+@pytest.mark.parametrize("round_from", ["", "a file whose scales are given"])
+def test_two_processes_round_what_one_rounds(shards: Path, tmp_path: Path, round_from: str) -> None:
+    settings = {"optimizer": "adamw", "steps": 10, "quantize": "q4_0", "round_from": round_from}
+    alone, together = (start(shards, tmp_path / str(processes), processes, **settings) for processes in (1, 2))
+    rest = start(shards, tmp_path / "2", 1, **settings)  # what they saved, one process reads, scales included
+    assert rest["losses"] == []
+    assert rest["norms"] == pytest.approx(together["norms"], rel=1e-6)
     assert together["kinds"] == ["DTensor"]
     assert together["losses"] == pytest.approx(alone["losses"], rel=1e-3)  # a code may flip by another order of sums
     assert together["norms"] == pytest.approx(alone["norms"], rel=1e-3)
