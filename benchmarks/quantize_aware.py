@@ -30,13 +30,13 @@ from edge_phi.convert.calibration import load_calibration
 from edge_phi.convert.gguf import export_gguf
 from edge_phi.cores import usable_cores
 from edge_phi.errors import EdgePhiError, InvalidCall
-from edge_phi.evaluate.compare import COMPLETIONS, VERDICTS, compare
+from edge_phi.evaluate.compare import compare
 from edge_phi.evaluate.generate import Ask
 from edge_phi.evaluate.journal import read_journal
 from edge_phi.evaluate.model_run import ModelWriter, model_settings
 from edge_phi.evaluate.pass_at_k import bootstrap
 from edge_phi.evaluate.problem import Benchmark, Problem
-from edge_phi.evaluate.run import Plan, Record, last_verdicts, run
+from edge_phi.evaluate.run import COMPLETIONS, VERDICTS, Plan, Record, last_verdicts, run
 from edge_phi.evaluate.sandbox import Sandbox
 from edge_phi.evaluate.stop_rules import BODY_STRUCTURE
 from edge_phi.measure.fidelity import fidelity
