@@ -24,7 +24,8 @@ from .code_theme import code_theme
 from .flat_document import FlatDocument
 from .python_document import PythonDocument
 
-_COLOUR_LIMIT = 2_000_000  # characters; beyond, the first parse alone would be felt
+_COLOUR_LIMIT = 1_000_000  # characters; beyond, the first parse alone would be felt
+_COLOUR_WIDTH = 20_000  # cells; the parser reads a line that is longer again and again
 _AT_ONCE_SECONDS = 0.002  # what parsing at every key may take; where it takes longer, it waits for a pause
 _PAUSE_SECONDS = 0.15
 _BRACKET_REACH = 20_000  # characters searched for the other bracket at every move of the cursor
@@ -134,12 +135,17 @@ class CodeView(TextArea, inherit_bindings=False):
         self._highlights.clear()
         self._coloured = range(0)
 
+    @property
+    def _width(self) -> int:
+        """Cells of the widest line, and of the gutter."""
+        return self._document_size.width
+
     def _show_colours(self) -> None:
         """Parse unless somebody types, else in the next pause; draw what is in view anew."""
         self._pause = None
         if self._parse_seconds < math.inf and time.monotonic() - self._edited_s < _PAUSE_SECONDS:
             self._pause = self.set_timer(_PAUSE_SECONDS, self._show_colours)
-        elif isinstance(self.document, PythonDocument) and self._has_colours:
+        elif isinstance(self.document, PythonDocument) and self._has_colours and self._width <= _COLOUR_WIDTH:
             self._parse(self.document)
             self.refresh()
 
@@ -149,7 +155,7 @@ class CodeView(TextArea, inherit_bindings=False):
         """Colour the lines in view, then draw them."""
         document = self.document
         if isinstance(document, PythonDocument) and not document.parsed and self._pause is None:
-            if self._parse_seconds <= _AT_ONCE_SECONDS:
+            if self._parse_seconds <= _AT_ONCE_SECONDS and self._width <= _COLOUR_WIDTH:
                 self._parse(document)
             elif self._parse_seconds < math.inf:
                 self._pause = self.set_timer(_PAUSE_SECONDS, self._show_colours)

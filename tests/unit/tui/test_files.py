@@ -35,9 +35,7 @@ async def test_files_stand_in_tabs_each_with_its_own_text_and_undo(stage: Stage,
     one.write_text("1")
     two.write_text("2")
     async with stage.open(one):
-        assert not any(
-            tabs.display for tabs in stage.screen.query(FileTabs)
-        )  # one file needs none
+        assert not any(tabs.display for tabs in stage.screen.query(FileTabs))  # one file needs none
         await stage.press("x")
         await open_by_key(stage, two)
         await stage.pilot.pause()

@@ -8,7 +8,7 @@ import pytest
 from rich.cells import set_cell_size
 from textual.geometry import Region
 
-from edge_phi.tui.widgets import code_editor as code_editor_module
+from edge_phi.tui.widgets import code_view
 
 if TYPE_CHECKING:
     from conftest import Stage
@@ -265,7 +265,7 @@ async def test_a_very_long_line_is_drawn_as_any_other(
             width = stage.editor.size.width - stage.editor.gutter_width
             plain = [set_cell_size(line, width).rstrip() for line in stage.lines()]
             with monkeypatch.context() as patch:
-                patch.setattr(code_editor_module, "_LONG_LINE", -1)
+                patch.setattr(code_view, "_LONG_LINE", -1)
                 stage.editor._line_cache.clear()
                 assert [set_cell_size(line, width).rstrip() for line in stage.lines()] == plain
             stage.editor._line_cache.clear()
