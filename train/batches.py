@@ -106,10 +106,29 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     """Linear warm-up from 0 to the stage's peak, then linear decay to its final rate, as phi-1."""
     index, bounds = stage_at(recipe, step), stage_bounds(recipe)
     stage, steps, done = recipe.stages[index], bounds[index + 1] - bounds[index], step - bounds[index]
-    warmup = round(stage.warmup * steps)
+    warmup = round(stage.warmup * steps) if stage.warmup <= 1 else int(stage.warmup)
     if done < warmup:
         return stage.peak_rate * (done + 1) / warmup
     return stage.peak_rate + (stage.final_rate - stage.peak_rate) * (done - warmup) / max(1, steps - warmup)
+
+
+def constant_after_warmup(stage: Stage) -> bool:
+    """Whether a stage's rate at each of its steps is the same however many steps it has."""
+    return stage.peak_rate == stage.final_rate and (stage.warmup == 0 or stage.warmup > 1)
+
+
+def layout_until(recipe: Recipe, done: int) -> list[tuple[int, int, int | None]]:
+    """What of a schedule's length decided the first `done` steps: their stages' bounds, and lengths if rates fall.
+
+    Two recipes that differ in `steps` alone have learned the same after `done` steps if this is the same for both: what
+    a stage's steps draw follows from their place in the stage.
+    """
+    bounds = stage_bounds(recipe)
+    return [
+        (first, min(last, done), None if constant_after_warmup(stage) else last - first)
+        for stage, first, last in zip(recipe.stages, bounds, bounds[1:], strict=False)
+        if first < done
+    ]
 
 
 def shuffled(ordinals: npt.NDArray[np.int64], size: int, *, seed: int) -> npt.NDArray[np.int64]:

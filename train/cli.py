@@ -28,6 +28,9 @@ def train(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, or a .toml file of your own.")],
     out: Annotated[Path | None, typer.Option(help="Where the run is kept; runs/RECIPE if not given.")] = None,
     data: Annotated[Path | None, typer.Option(help="A folder of token shards, as 'edge-phi data pack' makes.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Be over in so many minutes: the number of steps is fitted to the machine.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would take.")] = False,
     gpus: Annotated[int, typer.Option(help="For --dry-run: how many.")] = 1,
     gpu: Annotated[str, typer.Option(help="For --dry-run: which kind.")] = "H100",
@@ -49,6 +52,7 @@ def train(
         return
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # warnings of PyTorch to its own developers
     try:
+        from .budget import Budget
         from .loop import Interrupted
         from .run import run
     except ImportError as error:
@@ -56,8 +60,10 @@ def train(
             f"training needs {error.name}: pip install 'edge-phi[train]' (PyTorch: some 200 MB, or 3 GB with CUDA)"
         ) from error
     try:
+        budget = None if minutes is None else Budget(minutes)
         with _Progress(settings) as progress:
-            checkpoint = run(settings, out or Path("runs") / settings.name, data, on_step=progress.show, say=_say)
+            folder = out or Path("runs") / settings.name
+            checkpoint = run(settings, folder, data, budget=budget, on_step=progress.show, say=_say)
         if checkpoint:
             print(checkpoint)
     except Interrupted as interruption:
@@ -85,15 +91,16 @@ class _Progress:
         if metrics.skipped:
             _say(f"step {metrics.step}: not finite, skipped: {', '.join(metrics.skipped)}")
         figures = f"{metrics.stage} loss {metrics.loss:.3f}  {metrics.tokens_per_s:,.0f} tokens/s  MFU {_mfu(metrics)}"
+        last = self._recipe.stop or metrics.steps
         if self._bar:
-            self._bar.update(self._task, completed=metrics.step, figures=figures)
+            self._bar.update(self._task, completed=metrics.step, total=last, figures=figures)
             return
         self._began = self._began or (time.monotonic(), metrics.step)
-        done = metrics.step == self._recipe.last_step
+        done = metrics.step == last
         if done or metrics.validation_loss is not None or time.monotonic() - self._last_line > 15:
             self._last_line = time.monotonic()
             held_out = f"  held-out {metrics.validation_loss:.3f}" if metrics.validation_loss is not None else ""
-            _say(f"step {metrics.step}/{self._recipe.last_step}  {figures}{held_out}{self._remaining(metrics.step)}")
+            _say(f"step {metrics.step}/{last}  {figures}{held_out}{self._remaining(metrics.step, last)}")
 
     def __exit__(self, *_: object) -> None:
         if self._bar:
@@ -110,11 +117,11 @@ class _Progress:
         self._task = self._bar.add_task(self._recipe.name, total=self._recipe.last_step, figures="")
         self._bar.start()
 
-    def _remaining(self, step: int) -> str:
+    def _remaining(self, step: int, last: int) -> str:
         began, first = self._began or (0.0, step)
-        if step == first or step == self._recipe.last_step:
+        if step in (first, last):
             return ""
-        seconds = (time.monotonic() - began) / (step - first) * (self._recipe.last_step - step)
+        seconds = (time.monotonic() - began) / (step - first) * (last - step)
         hours, minutes = divmod(round(seconds / 60), 60)
         return f"  {hours}:{minutes:02} h left"
 

@@ -13,7 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -23,9 +23,10 @@ import torch
 from torch import Tensor
 
 from edge_phi.atomic import write_bytes
-from edge_phi.errors import EdgePhiError
+from edge_phi.errors import EdgePhiError, InvalidCall
 
-from .batches import Plan, learning_rate, plan_batches, stage_at
+from .batches import Plan, layout_until, learning_rate, plan_batches, stage_at
+from .budget import Budget
 from .data.shards import END_OF_TEXT, Shards, TokenArray
 from .distill import Teacher
 from .distributed import Place, free_gathered, reduce_gradients, shard, whole
@@ -34,7 +35,7 @@ from .model import Phi
 from .optim import build_optimizers
 from .quantize_aware import make_quantize_aware
 from .recipe import Recipe
-from .state import StateSaver, load_state
+from .state import StateSaver, load_state, steps_of_state
 from .state_dict import set_weights
 
 METRICS_FILE = "metrics.jsonl"
@@ -43,6 +44,7 @@ _VALIDATION_SEQUENCES = 16
 _MOST_SKIPPED = 5  # steps in a row without a finite gradient
 # Changing these in a run that goes on changes how it is computed or watched, not what it learns.
 _FREE_TO_CHANGE = {
+    "steps",  # as far as `layout_until` says
     "stop",
     "micro_batch",
     "compile",
@@ -59,6 +61,7 @@ class StepMetrics:
     """What one step did."""
 
     step: int  # counted from 1
+    steps: int  # of the whole schedule, as it is laid out now
     stage: str
     loss: float  # mean over the batch, nats per token: cross-entropy, or where there is a teacher its loss
     validation_loss: float | None  # the same on held-out code, where it was measured
@@ -90,6 +93,7 @@ def train(
     place: Place | None = None,
     initial: dict[str, Tensor] | None = None,
     teacher: Teacher | None = None,
+    budget: Budget | None = None,
 ) -> Phi:
     """Train to the recipe's last step and return the model; goes on from `out`'s state where there is one.
 
@@ -102,13 +106,20 @@ def train(
         place: of this process; alone on the CPU if None.
         initial: whole weights to begin with, under the model's names; drawn from the seed if None.
         teacher: whose predictions are learnt, as far as the recipe says.
+        budget: the time that there is; the recipe's number of steps is fitted to it, on one process.
 
     Raises:
-        InvalidCall, InvalidFile: data too small, or a state that does not fit the recipe.
+        InvalidCall, InvalidFile: data too small, a state that does not fit the recipe, or a recipe that does not fit
+            the budget.
         EdgePhiError: the disk is full or not writable, or several steps in a row had no finite gradient.
         Interrupted: a signal came.
     """
     place = place or Place(torch.device("cpu"))
+    if budget:
+        if place.processes > 1:
+            raise InvalidCall("--minutes is for one process: give --steps")
+        recipe = replace(recipe, steps=steps_of_state(out / STATE_FOLDER) or recipe.steps)
+        budget.check(recipe)
     model = build_model(recipe, data, place, initial)
     optimizers = build_optimizers(
         model,
@@ -118,15 +129,15 @@ def train(
         eps=recipe.eps,
     )
     plan = plan_batches(recipe, data.arrays)
-    fingerprint = _fingerprint(recipe, data)
-    start = load_state(out / STATE_FOLDER, model, optimizers, fingerprint)
-    saver = StateSaver(out / STATE_FOLDER, fingerprint, place)
+    start = load_state(out / STATE_FOLDER, model, optimizers, lambda done: _fingerprint(recipe, data, done))
+    saver = StateSaver(out / STATE_FOLDER, place)
     recorder = _Recorder(recipe, plan, model, teacher, out / METRICS_FILE, place, on_step)
     if place.first:
         _keep_first(out / METRICS_FILE, start)
 
     with _interruptions() as interruption, _no_garbage_collection():
-        for step in range(start, recipe.last_step):
+        step = start
+        while step < recipe.last_step:
             figures = _step(recipe, plan, step, model, teacher, optimizers, place, interruption.signal_number)
             done = step + 1
             last = done == recipe.last_step
@@ -135,17 +146,23 @@ def train(
             save = last or done % recipe.save_every == 0
             recorder.add(step, figures)
             stop = not last and (recorder.interrupted or (place.processes == 1 and interruption.signal_number > 0))
-            if validate or save or stop:
+            if validate or save or stop or (budget and budget.due(done, start)):
                 metrics = recorder.finish(data.validation if validate else None)
                 if keep:
                     on_keep(model, metrics)
                 if save or stop:
-                    saver.start(model, optimizers, done)
+                    about = _fingerprint(recipe, data, done)
+                    saver.start(model, optimizers, done, steps=recipe.steps, fingerprint=about)
                 if stop:
                     saver.wait()
                     raise Interrupted(interruption.signal_number or signal.SIGTERM, done)
+                if budget and not last:
+                    recipe = budget.fitted(recipe, done, start)
+                    plan = plan_batches(recipe, data.arrays)
+                    recorder.lay_out(recipe, plan)
                 gc.collect()
                 recorder.restart_clock()
+            step = done
         saver.wait()
     return model
 
@@ -296,6 +313,10 @@ class _Recorder:
         pending, self._pending = self._pending, None
         return self._report(*pending, validation=validation)
 
+    def lay_out(self, recipe: Recipe, plan: Plan) -> None:
+        """Go on with a schedule of another length, in which the steps up to the pending one are the same."""
+        self._recipe, self._plan = recipe, plan
+
     def restart_clock(self) -> None:
         """Leave out of the next step's time what was between the steps."""
         self._since = time.perf_counter()
@@ -324,6 +345,7 @@ class _Recorder:
         tokens_per_s = recipe.batch * recipe.length / seconds
         metrics = StepMetrics(
             step=step + 1,
+            steps=recipe.steps,
             stage=recipe.stages[stage_at(recipe, step)].name,
             loss=loss,
             validation_loss=held_out,
@@ -396,10 +418,11 @@ def _no_garbage_collection() -> Iterator[None]:
         gc.enable()
 
 
-def _fingerprint(recipe: Recipe, data: Shards) -> str:
-    """Of all that decides what a run learns."""
+def _fingerprint(recipe: Recipe, data: Shards, done: int) -> str:
+    """Of all that decides what a run learns in its first `done` steps."""
     settings = {key: value for key, value in asdict(recipe).items() if key not in _FREE_TO_CHANGE}
-    return json.dumps({"recipe": settings, "data": data.manifest}, sort_keys=True)
+    about = {"recipe": settings, "layout": layout_until(recipe, done), "data": data.manifest}
+    return json.dumps(about, sort_keys=True)
 
 
 def _keep_first(path: Path, steps: int) -> None:

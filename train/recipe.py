@@ -29,7 +29,7 @@ class Stage:
     share: float  # of all steps
     peak_rate: float
     final_rate: float
-    warmup: float  # share of this stage's steps
+    warmup: float  # share of this stage's steps; from 2 on, their number
     mixture: dict[str, float]  # token array -> weight; normalized by the loop
 
 
@@ -290,8 +290,11 @@ def _validated(recipe: Recipe) -> Recipe:
     for stage in recipe.stages:
         if min(stage.share, stage.peak_rate, stage.final_rate, stage.warmup, *stage.mixture.values()) < 0:
             raise InvalidCall(f"stage {stage.name} has a number below 0")
-        if stage.warmup > 1:
-            raise InvalidCall(f"stage {stage.name}: warmup is {stage.warmup}: it is a share of the stage's steps")
+        if stage.warmup > 1 and not stage.warmup.is_integer():
+            raise InvalidCall(
+                f"stage {stage.name}: warmup is {stage.warmup}: it is a share of the stage's steps, at most 1, or their"
+                " number"
+            )
         if not sum(stage.mixture.values()):
             raise InvalidCall(f"stage {stage.name}: its mixture draws from nothing")
     if abs(sum(stage.share for stage in recipe.stages) - 1) > 1e-6:

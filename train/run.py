@@ -8,7 +8,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from edge_phi.errors import EdgePhiError, InvalidCall, MissingExtra
 from edge_phi.lineage import sha256_of
 
 from .attention import attention_backend
+from .budget import Budget
 from .curves import plot_loss
 from .data.funnel import table
 from .data.pipeline import Origin, build, is_made, no_more_than_seen
@@ -47,6 +48,7 @@ def run(
     folder: Path,
     shards: Path | None,
     *,
+    budget: Budget | None = None,
     on_step: Callable[[StepMetrics], None],
     say: Callable[[str], None],
 ) -> Path | None:
@@ -56,6 +58,7 @@ def run(
         recipe: what to do.
         folder: of the run.
         shards: a folder of token shards; None makes them from the recipe's own sources.
+        budget: the time that there is; the recipe's number of steps is fitted to it.
         on_step: told every step's figures, in the first process.
         say: told what is being done, in the first process.
 
@@ -100,6 +103,7 @@ def run(
                 place=place,
                 initial=initial,
                 teacher=teacher,
+                budget=budget,
             )
         keeper.finish(model)
         if place.first:
@@ -140,7 +144,8 @@ class _Keeper:
     def _write(self, folder: Path, model: Phi, row: dict[str, Any]) -> None:
         tensors = to_hugging_face(model, getattr(torch, self._recipe.weights))
         if self._place.first:
-            lineage = _lineage(self._recipe, self._data, row, self._began, self._place)
+            recipe = replace(self._recipe, steps=row["steps"])  # as they were laid out in the end
+            lineage = _lineage(recipe, self._data, row, self._began, self._place)
             save_checkpoint(folder, model.config, tensors, self._data.tokenizer, lineage=lineage)
 
 

@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import warnings
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -40,18 +41,25 @@ class StateSaver:
 
     Args:
         folder: of all states.
-        fingerprint: of what decides the run; a state is only read by a run with the same.
         place: of this process.
     """
 
-    def __init__(self, folder: Path, fingerprint: str, place: Place) -> None:
+    def __init__(self, folder: Path, place: Place) -> None:
         self._folder = folder
-        self._fingerprint = fingerprint
         self._place = place
-        self._under_way: tuple[Future[Any], int] | None = None
+        self._under_way: tuple[Future[Any], int, dict[str, Any]] | None = None
 
-    def start(self, model: nn.Module, optimizers: list[torch.optim.Optimizer], step: int) -> None:
+    def start(
+        self, model: nn.Module, optimizers: list[torch.optim.Optimizer], step: int, *, steps: int, fingerprint: str
+    ) -> None:
         """Copy the state to the CPU's memory and go on; writing takes its time in another thread.
+
+        Args:
+            model: whose weights are saved.
+            optimizers: whose state is saved.
+            step: how many are done.
+            steps: how many the schedule has.
+            fingerprint: of what decided those that are done; only a run with the same reads the state.
 
         Raises:
             EdgePhiError: the save before this one failed; see `wait`.
@@ -70,7 +78,7 @@ class StateSaver:
         writer = HuggingFaceStorageWriter(str(partial), save_distributed=True)
         future = async_save(_tensors(model, optimizers), storage_writer=writer, process_group=self._place.saving)
         assert isinstance(future, Future)  # of the default stager
-        self._under_way = (future, step)
+        self._under_way = (future, step, {"step": step, "steps": steps, "fingerprint": fingerprint})
 
     def wait(self) -> None:
         """Return when no save is under way and the last one has its name.
@@ -80,7 +88,7 @@ class StateSaver:
         """
         if self._under_way is None:
             return
-        (future, step), self._under_way = self._under_way, None
+        (future, step, about), self._under_way = self._under_way, None
         try:
             future.result()
         except (Exception, CheckpointException) as error:  # of the file system, or of another process
@@ -88,15 +96,15 @@ class StateSaver:
             raise self._cannot_save(step, error) from error
         if self._place.first:
             try:
-                self._publish(step)
+                self._publish(step, about)
             except OSError as error:
                 raise self._cannot_save(step, error) from error
         self._place.wait()
 
-    def _publish(self, step: int) -> None:
+    def _publish(self, step: int, about: dict[str, Any]) -> None:
         partial, final = self._partial(step), self._folder / f"step-{step:08}"
         with (partial / _STATE_FILE).open("w", encoding="utf-8") as file:
-            json.dump({"step": step, "fingerprint": self._fingerprint}, file)
+            json.dump(about, file)
             file.flush()
             os.fsync(file.fileno())
         older = [path for _, path in _states(self._folder) if path != final]
@@ -122,7 +130,9 @@ class StateSaver:
         )
 
 
-def load_state(folder: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer], fingerprint: str) -> int:
+def load_state(
+    folder: Path, model: nn.Module, optimizers: list[torch.optim.Optimizer], fingerprint: Callable[[int], str]
+) -> int:
     """Restore the newest state and return the step to go on with; 0 if there is none.
 
     Raises:
@@ -135,7 +145,7 @@ def load_state(folder: Path, model: nn.Module, optimizers: list[torch.optim.Opti
     step, path = states[-1]
     try:
         state = json.loads((path / _STATE_FILE).read_bytes())
-        if state["fingerprint"] != fingerprint:
+        if state["fingerprint"] != fingerprint(step):
             raise InvalidCall(
                 f"{folder}: is of a run with another recipe or other data: give another --out, or remove it"
             )
@@ -146,6 +156,15 @@ def load_state(folder: Path, model: nn.Module, optimizers: list[torch.optim.Opti
     except (Exception, CheckpointException) as error:  # the engine wraps whatever its reader raises
         raise InvalidFile(f"{path}: damaged state ({_cause(error)}): remove it to begin anew") from error
     return step
+
+
+def steps_of_state(folder: Path) -> int | None:
+    """How many steps the schedule of the newest state has; None if there is no state, or it is damaged."""
+    states = _states(folder) if folder.is_dir() else []
+    try:
+        return int(json.loads((states[-1][1] / _STATE_FILE).read_bytes())["steps"]) if states else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def has_state(folder: Path) -> bool:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_phi.errors import InvalidCall, InvalidFile
-from edge_phi.train.batches import learning_rate, plan_batches, shuffled, stage_at
+from edge_phi.train.batches import layout_until, learning_rate, plan_batches, shuffled, stage_at
 from edge_phi.train.data.shards import TokenArray
 from edge_phi.train.recipe import Recipe, Stage
 
@@ -127,3 +127,32 @@ def test_rate_warms_up_and_decays_in_each_stage() -> None:
     assert rates[45] == pytest.approx(0.75)
     assert rates[75] == 0.5
     assert rates[99] == pytest.approx(0.02)
+
+
+CONSTANT = dataclasses.replace(
+    RECIPE,
+    stages=(
+        Stage("steady", 0.75, peak_rate=1.0, final_rate=1.0, warmup=6, mixture={"code": 3.0, "prose": 1.0}),
+        Stage("fall", 0.25, peak_rate=1.0, final_rate=0.0, warmup=0.0, mixture={"prose": 1.0}),
+    ),
+)
+
+
+@given(steps=st.integers(1, 60), other=st.integers(1, 60), done=st.integers(0, 60))
+def test_schedules_of_one_layout_have_done_the_same(steps: int, other: int, done: int) -> None:
+    """Where `layout_until` is the same for two lengths, so are the rates and sequences of what is done."""
+    first, second = (dataclasses.replace(CONSTANT, steps=each) for each in (steps, other))
+    if layout_until(first, done) != layout_until(second, done):
+        return
+    plans = [plan_batches(each, ARRAYS) for each in (first, second)]
+    for step in range(min(done, steps, other)):
+        assert learning_rate(first, step) == learning_rate(second, step)
+        assert plans[0].sequences(step) == plans[1].sequences(step)
+
+
+def test_only_a_constant_rate_can_be_laid_out_anew() -> None:
+    longer = dataclasses.replace(CONSTANT, steps=1000)
+    assert layout_until(CONSTANT, 75) == layout_until(longer, 75)
+    assert layout_until(CONSTANT, 76) != layout_until(longer, 76)
+    assert layout_until(RECIPE, 1) != layout_until(dataclasses.replace(RECIPE, steps=1000), 1)
+    assert [learning_rate(longer, step) for step in (0, 4, 5, 6, 700)] == pytest.approx([1 / 6, 5 / 6, 1, 1, 1])

@@ -127,7 +127,7 @@ EDITS = [
     ("peak_rate = 3e-3", 'peak_rate = "fast"', "a stage's peak_rate is 'fast': it takes a number"),
     ("peak_rate = 3e-3", "peek_rate = 3e-3", "unknown key 'peek_rate' in a stage: did you mean peak_rate"),
     ("peak_rate = 3e-3", "", "a stage has no peak_rate"),
-    ("warmup = 0.03", "warmup = 30", "warmup is 30.0: it is a share of the stage's steps"),
+    ("warmup = 0.03", "warmup = 1.5", "warmup is 1.5: it is a share of the stage's steps"),
     ("share = 0.75", "share = 0.8", "shares do not add up to 1"),
     ("python = 0.50", "python = -0.50", "stage pretrain has a number below 0"),
 ]
