@@ -7,14 +7,13 @@ by its later columns (`compensate`), and each layer is fitted to what quantizati
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from edge_phi import gguf_model
 from edge_phi.atomic import atomic_path
 from edge_phi.checkpoint import Checkpoint, open_checkpoint
-from edge_phi.errors import EdgePhiError, InvalidCall
+from edge_phi.errors import InvalidCall
 
 from . import ggml
 from .budget import types_within
@@ -24,6 +23,7 @@ from .gguf_vocabulary import Vocabulary, read_vocabulary
 from .gguf_weights import write_calibrated, write_plain
 from .imatrix import Imatrix
 from .mixture import FILE_TYPES, FileType, tensor_types
+from .space import check_space
 from .walk import Working, in_silence
 
 _QUANTIZATION_VERSION = 2  # of ggml's block formats
@@ -74,7 +74,7 @@ def export_gguf(
         else:
             types = _types_within(budget_bytes, partial, checkpoint, vocabulary, calibration, working)
         tensors = file_tensors(checkpoint.config, types)
-        _check_space(out_path, data_bytes(tensors))
+        check_space(out_path, data_bytes(tensors))
         file_type = FILE_TYPES[quant] if budget_bytes is None else _prevailing(tensors)
         _write_header(partial, checkpoint, vocabulary, tensors, file_type)
         with partial.open("r+b") as file:
@@ -108,18 +108,6 @@ def _types_within(
 def _prevailing(tensors: list[FileTensor]) -> FileType:
     """The file type whose plain type has most of the bytes."""
     return max(FILE_TYPES.values(), key=lambda known: sum(t.nbytes for t in tensors if t.type == known.plain))
-
-
-def _check_space(out_path: Path, needed: int) -> None:
-    try:
-        free = shutil.disk_usage(out_path.parent).free
-    except OSError:
-        return  # what cannot be known is not said
-    if free < needed:
-        raise EdgePhiError(
-            f"{out_path}: needs {needed / 1e6:.0f} MB of space and {free / 1e6:.0f} MB are free: free some, or choose "
-            "another folder or a smaller type"
-        )
 
 
 def _write_header(

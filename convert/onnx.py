@@ -8,6 +8,7 @@ a graph beside the checkpoint, which names the bytes of its `model.safetensors` 
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from edge_phi.atomic import atomic_folder, write_bytes
@@ -19,6 +20,7 @@ from .calibration import Calibration
 from .onnx_folder import copy_beside, copy_weights, refuse_foreign, refuse_links
 from .onnx_graph import Weights, make_model
 from .onnx_weights import BlockWeights, HalfWeights, StoredWeights
+from .space import check_space
 from .walk import Working, in_silence
 
 QUANTS = tuple(ONNX_GRAPHS)
@@ -50,7 +52,7 @@ def export_onnx(
         InvalidCall: no checkpoint there, an unknown `quant`, or an `out_folder` that holds something else.
         InvalidFile: the checkpoint is damaged, a weight is not a finite number, or ONNX Runtime cannot rotate so few
             dimensions.
-        EdgePhiError: a weight does not fit float16, or the folder cannot be written to.
+        EdgePhiError: a weight does not fit float16, the folder cannot be written to, or the disk is or will be full.
     """
     if quant not in QUANTS:
         raise InvalidCall(f"ONNX has no form {quant!r} here: choose from {', '.join(QUANTS)}")
@@ -66,10 +68,27 @@ def export_onnx(
     out = Path(out_folder).resolve()
     if out.exists() and not out.is_dir():
         raise InvalidCall(f"{out}: is a file: an ONNX export is a folder, give another name")
+    check_space(out, _least_bytes(checkpoint, quant, out))
     if quant == "float32":
         _export_float32(checkpoint, out)
     else:
         _export_folder(checkpoint, quant, out, calibration, working)
+
+
+def _least_bytes(checkpoint: Checkpoint, quant: str, out: Path) -> int:
+    """What the weights take at least: scales, biases and the graph come on top."""
+    if quant == "float32":
+        here = out == checkpoint.folder.resolve()
+        return 0 if here else sum(tensor.nbytes for tensor in checkpoint.tensors.values())
+    in_layers, outside = 0, 0
+    for name, shape in checkpoint.config.tensor_shapes().items():
+        if len(shape) == 2 and name.startswith("model.layers."):
+            in_layers += math.prod(shape)
+        elif len(shape) == 2:
+            outside += math.prod(shape)
+    if quant == "int4":
+        return in_layers // 2 + outside  # which has 8 bits
+    return (in_layers + outside) * {"float16": 2, "int8": 1}[quant]
 
 
 def _export_float32(checkpoint: Checkpoint, out: Path) -> None:

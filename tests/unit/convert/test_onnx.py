@@ -194,6 +194,21 @@ def test_a_full_disk_leaves_nothing_half_written(checkpoint: Path, tmp_path: Pat
     assert not list(tmp_path.rglob("*.part")) and not list(tmp_path.rglob("*.onnx*"))
 
 
+@pytest.mark.parametrize("quant", ["float32", "float16", "int8", "int4"])
+def test_a_disk_that_will_be_full_is_said_before_work_begins(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quant: str
+) -> None:
+    export_onnx(checkpoint, quant, tmp_path / "out")
+    free = sum(file.stat().st_size for file in (tmp_path / "out").rglob("*") if file.is_file())
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+    export_onnx(checkpoint, quant, tmp_path / "again")  # no more is asked for than it takes
+    free //= 2
+    with pytest.raises(EdgePhiError, match=r"needs \d MB of space and \d MB are free"):
+        export_onnx(checkpoint, quant, tmp_path / "new" / "out")
+    assert not (tmp_path / "new").exists()
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(checkpoint: Path) -> None:
     for quant in ("float32", "int4"):
         with pytest.raises(EdgePhiError, match=r"config\.json"):
