@@ -21,7 +21,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -116,19 +116,13 @@ def replay(trace: Trace, system: System, screen: Screen, seen: Seen, speed: floa
             seen.accepted += len(taken)
             text, cursor = text[:cursor] + taken + text[cursor:], cursor + len(taken)
             number += count
-        elif "move" in event:
-            cursor = int(event["move"])  # type: ignore[call-overload]
-        elif "type" in event:
-            new = str(event["type"])
-            text, cursor = text[:cursor] + new + text[cursor:], cursor + len(new)
         else:
-            gone = int(event["delete"])  # type: ignore[call-overload]
-            text, cursor = text[: cursor - gone] + text[cursor:], cursor - gone
+            text, cursor = edited(text, cursor, event)
         screen.end(seen)
         before, after = text[:cursor], text[cursor:]
-        asks = "move" not in event and len(after.split("\n", 1)[0].rstrip()) <= _MOST_RIGHT and before.strip()
-        place = screen.begin(f"{trace.name}:{at}" if asks else "")
-        if asks:
+        asked = asks(event, before, after)
+        place = screen.begin(f"{trace.name}:{at}" if asked else "")
+        if asked:
             system.key(place, before, after)
         else:
             system.moved(before, after)
@@ -141,6 +135,29 @@ def replay(trace: Trace, system: System, screen: Screen, seen: Seen, speed: floa
         before_s = now_s
         time.sleep(_IDLE_S)
     seen.cpu_s += system.cpu_seconds() - cpu
+
+
+def edited(text: str, cursor: int, event: dict[str, object]) -> tuple[str, int]:
+    """The text and the cursor after a key or a jump."""
+    if "move" in event:
+        return text, int(event["move"])  # type: ignore[call-overload]
+    new, gone = str(event.get("type", "")), int(event.get("delete", 0))  # type: ignore[call-overload]
+    return text[: cursor - gone] + new + text[cursor:], cursor - gone + len(new)
+
+
+def asks(event: dict[str, object], before: str, after: str) -> bool:
+    """Whether anybody is asked after `event`: not at a jump, nor with much to the right of the cursor."""
+    return "move" not in event and len(after.split("\n", 1)[0].rstrip()) <= _MOST_RIGHT and bool(before.strip())
+
+
+def asks_anything(trace: Trace) -> bool:
+    """Whether anybody is asked in all of a trace."""
+    text, cursor = trace.text, trace.cursor
+    for event in trace.events:
+        text, cursor = edited(text, cursor, event)
+        if "look" not in event and asks(event, text[:cursor], text[cursor:]):
+            return True
+    return False
 
 
 def upcoming(events: Sequence[dict[str, object]]) -> list[str]:
@@ -206,6 +223,7 @@ def main() -> None:
     arguments.add_argument("--llama-server", type=Path, help="the program, of the same llama.cpp")
     arguments.add_argument("--folder", type=Path, default=FOLDER, help="of the traces, as keystroke_recorder.py writes")
     arguments.add_argument("--traces", type=int, help="only so many of them")
+    arguments.add_argument("--events", type=int, help="only so many of each trace, from its start")
     arguments.add_argument(
         "--own-text", action="store_true", help="type what the model itself would write (random weights)"
     )
@@ -218,7 +236,8 @@ def main() -> None:
     model = find_model(given.model)
     artifact = model.artifacts[0] if given.model.endswith(".gguf") else model.artifact("gguf:q4_0")
     tokenizer = open_tokenizer(artifact)
-    traces = read_traces(given.folder)[: given.traces]
+    traces = [replace(trace, events=trace.events[: given.events]) for trace in read_traces(given.folder)]
+    traces = [trace for trace in traces if asks_anything(trace)][: given.traces]
     if given.own_text:
         traces = own_text_traces(traces, artifact, given.threads)
     screen, server = Screen(), None
@@ -242,7 +261,8 @@ def main() -> None:
     rows = {name: figures(one, seen["edge-phi"]) for name, one in seen.items()}
     notes = [
         f"`{command_line()}`: {model.name}, {artifact.file_bytes / 1e6:.1f} MB, {given.threads} threads, {len(traces)} "
-        f"traces, speed {given.speed:g}. In brackets edge-phi to it; of times, on the keys after which both had one.",
+        f"traces in which anybody is asked, speed {given.speed:g}. In brackets edge-phi to it; of times, on the keys "
+        "after which both had one.",
     ]
     if server is None:
         notes.append("llama-server was not given (--llama-server): it is left out.")

@@ -61,6 +61,16 @@ def test_what_is_taken_is_not_typed_and_what_was_typed_is_what_the_trace_says() 
     assert 0 < seen.known < len(seen.first_ms) < seen.asked
 
 
+def test_a_trace_in_the_middle_of_lines_asks_nobody() -> None:
+    import keystrokes
+    from keystroke_traces import Trace
+
+    keys = ({"ms": 1, "move": 3}, {"ms": 1, "type": "y"}, {"ms": 1, "delete": 1}, {"ms": 1, "look": True})
+    assert not keystrokes.asks_anything(Trace("t", "x =  # much to the right\n", 0, keys))
+    assert keystrokes.asks_anything(Trace("t", "x = # ok\n", 0, keys[:2]))
+    assert not keystrokes.asks_anything(Trace("t", "x =\n", 0, keys[:1])), "a jump"
+
+
 def test_llama_vim_waits_for_its_server_and_finds_what_it_knows(tiny_checkpoint: Path) -> None:
     from keystroke_systems import LlamaVim
 
