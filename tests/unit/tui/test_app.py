@@ -11,6 +11,7 @@ from textual.widgets import Input
 
 from edge_phi.cli import main
 from edge_phi.errors import InvalidFile
+from edge_phi.tui.screens import suggesting
 from edge_phi.tui.screens.ask_path import SaveAs
 from edge_phi.tui.screens.questions import ConfirmQuit
 
@@ -308,14 +309,16 @@ async def test_changes_can_be_discarded(stage: Stage, tmp_path: Path) -> None:
     assert not path.exists()
 
 
-async def test_thinking_is_shown_only_where_it_takes_a_while(stage: Stage) -> None:
+async def test_thinking_is_shown_only_where_it_takes_a_while(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suggesting, "_THINKING_SECONDS", 3600.0)  # no answer takes that long
     stage.say("quick")
     async with stage.open("x = "):
         states: list[str] = []
-        stage.app.watch(stage.screen.title_bar, "state", states.append, init=False)
+        stage.app.watch(stage.screen.title_bar, "state", lambda state: states.append(state), init=False)
         await stage.ask(line=1, column=5)
-        assert states == ["1 tokens"]  # drawing takes the engine's time
+        assert states[-1] == "1 tokens" and "thinking…" not in states  # drawing takes the engine's time
         await stage.press("y")
+        monkeypatch.setattr(suggesting, "_THINKING_SECONDS", 0.001)
         stage.quantized.gate.clear()
         await stage.press("ctrl+n")
         await stage.until(lambda: "thinking…" in stage.drawn())
