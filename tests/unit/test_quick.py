@@ -37,9 +37,7 @@ def test_a_quick_command_is_run_and_its_code_is_the_exit_code(calls: list[list[s
     assert calls == [["a", "b"]]
 
 
-def test_what_it_leaves_alone_goes_the_usual_way(
-    calls: list[list[str]], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_it_leaves_alone_goes_the_usual_way(calls: list[list[str]], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fast", "--help"]) == 2 and "No such command" in capsys.readouterr().err
     assert quick.run(["gone"]) is None and quick.run(["other"]) is None
 
