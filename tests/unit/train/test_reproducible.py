@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("torch", reason="training needs PyTorch (extra 'train')")
 
-from tiny_training import write_shards  # noqa: E402
+from tiny_training import write_shards
 
 # As the recipe phi-1-nano-gpu: Muon, a constant rate, then one that falls, another mixture in each stage.
 RUN = """
