@@ -16,9 +16,10 @@ from .prefix import common_prefix
 
 LONGEST_DRAFT = 8  # tokens
 
-_LONGEST, _SHORTEST = 4, 2  # tokens that have to match
+_LONGEST, _SHORTEST = 4, 1  # tokens that have to match
 _MEMORY = 0.9  # weight of what was known of a kind of match, at each new one
-_PRIOR = {2: 0.35, 3: 0.55, 4: 0.7}  # share of tokens that hold, before any was seen: from code of the standard library
+# Share of tokens that hold, before any was seen: from code of the standard library.
+_PRIOR = {1: 0.2, 2: 0.35, 3: 0.55, 4: 0.7}
 _GAIN = 1.05  # what a draft has to promise over none
 
 
@@ -63,13 +64,25 @@ class Lookup:
             self._after.setdefault(seen, []).append(len(self._tokens))
         self._tokens.append(token)
 
-    def find(self, limit: int) -> tuple[int, list[int]]:
-        """How many tokens matched, and at most `limit` tokens that came after them; 0 and none if nothing matched."""
-        for length in range(min(_LONGEST, len(self._tokens)), _SHORTEST - 1, -1):
-            places = self._after.get(tuple(self._tokens[-length:]))
-            if places:
-                return length, self._tokens[places[-1] : places[-1] + limit]
-        return 0, []
+    def find(self, limit: int) -> list[tuple[int, int]]:
+        """At most `limit` tokens that may come next, each with how many before it matched; none if nothing did.
+
+        Each is looked for anew, after those that were guessed before it: so a guess goes on from one place to another,
+        and round and round where the text repeats itself.
+        """
+        found: list[tuple[int, int]] = []
+        last = self._tokens[-_LONGEST:]
+        while len(found) < limit:
+            for length in range(len(last), _SHORTEST - 1, -1):
+                places = self._after.get(tuple(last[-length:]))
+                if places:
+                    break
+            else:
+                break
+            token = self._tokens[places[-1]]
+            found.append((token, length))
+            last = [*last, token][-_LONGEST:]
+        return found
 
     def _seen(self) -> list[tuple[int, ...]]:
         """The last tokens, in all lengths that are entered."""
@@ -84,7 +97,7 @@ class Speculation:
         self.curve = curve
         self._held = dict(_PRIOR)
         self._lookup = Lookup(())
-        self._matched, self._guess = 0, [0][:0]
+        self._guess: list[tuple[int, int]] = []
 
     def begin(self, tokens: Sequence[int]) -> None:
         """Start on a text of which `tokens` have been read, those included that were in the cache."""
@@ -93,14 +106,14 @@ class Speculation:
 
     def draft(self, room: int) -> list[int]:
         """At most `room` tokens worth checking beside the next one; often none."""
-        self._matched, self._guess = self._lookup.find(LONGEST_DRAFT)
-        return self._guess[: self._best_length(min(room, len(self._guess)))]
+        self._guess = self._lookup.find(LONGEST_DRAFT)
+        return [token for token, _ in self._guess[: self._best_length(room)]]
 
     def push(self, tokens: Sequence[int]) -> None:
         """What came after `draft` was asked: at least one token, whether it was in the draft or not."""
-        for guessed, token in zip(self._guess, tokens, strict=False):
+        for (guessed, matched), token in zip(self._guess, tokens, strict=False):
             held = guessed == token
-            self._held[self._matched] = _MEMORY * self._held[self._matched] + (1 - _MEMORY) * held
+            self._held[matched] = _MEMORY * self._held[matched] + (1 - _MEMORY) * held
             if not held:
                 break
         self._guess = []
@@ -110,11 +123,10 @@ class Speculation:
     def _best_length(self, most: int) -> int:
         """The draft's length with the most tokens to expect in a millisecond."""
         costs = self.curve.ms
-        share = self._held[self._matched] if most > 0 else 0.0
         best, speed = 0, _GAIN / costs[0]
         expected = power = 1.0
-        for length in range(1, min(most, len(costs) - 1) + 1):
-            power *= share
+        for length in range(1, min(most, len(self._guess), len(costs) - 1) + 1):
+            power *= self._held[self._guess[length - 1][1]]
             expected += power
             if expected / costs[length] > speed:
                 best, speed = length, expected / costs[length]

@@ -134,14 +134,14 @@ def test_a_repetition_penalty_gives_the_same_text_with_speculation(tokenizer: To
     assert texts[0] != plain
 
 
-def test_the_latest_of_the_longest_matches_is_taken() -> None:
+def test_the_latest_of_the_longest_matches_is_taken_for_each_token() -> None:
     lookup = Lookup([1, 2, 3, 4, 9, 2, 3, 5, 5, 2, 3])
-    assert lookup.find(3) == (2, [5, 5, 2])
+    assert lookup.find(3) == [(5, 2), (5, 3), (2, 4)]
     lookup = Lookup([7, 2, 3, 4, 9, 2, 3, 5, 7, 2, 3])
-    assert lookup.find(2) == (3, [4, 9])
-    assert Lookup([1, 2, 3]).find(4) == (0, [])
-    assert Lookup([]).find(4) == (0, [])
-    assert Lookup([5, 5, 5]).find(4) == (2, [5])
+    assert lookup.find(2) == [(4, 3), (9, 4)]
+    assert Lookup([1, 2, 3]).find(4) == []
+    assert Lookup([]).find(4) == []
+    assert Lookup([5, 5, 5]).find(4) == [(5, 2)] * 4, "past the end of what was read"
 
 
 @given(texts=st.lists(st.lists(st.integers(0, 3), max_size=30), min_size=1, max_size=5), kept=st.integers(0, 30))
