@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,8 +25,6 @@ from edge_phi.lineage import sha256_of
 from .attention import attention_backend
 from .budget import Budget
 from .curves import plot_loss
-from .data.funnel import table
-from .data.pipeline import Origin, build, is_made, no_more_than_seen
 from .data.shards import END_OF_TEXT, TOKENIZER_FILE, Shards, read_shards, read_tokenizer
 from .distill import Teacher
 from .distributed import Place, joined
@@ -38,6 +36,9 @@ from .recipe import Recipe
 from .rounded_start import start_rounded
 from .state import has_state
 from .state_dict import load_checkpoint, read_weights, save_checkpoint, to_hugging_face
+
+if TYPE_CHECKING:
+    from .data.pipeline import Origin
 
 CHECKPOINT_FOLDER = "checkpoint"
 _KEPT_FOLDER = "checkpoints"
@@ -166,6 +167,10 @@ def _data(recipe: Recipe, folder: Path, shards: Path | None, place: Place, say: 
 
 def _make(recipe: Recipe, folder: Path, say: Callable[[str], None]) -> None:
     """The recipe's shards from its own sources, if they are not there."""
+    # Who brings token shards needs nothing that makes them: datatrove and what it imports stay out.
+    from .data.funnel import table
+    from .data.pipeline import build, is_made, no_more_than_seen
+
     recipe, origin = no_more_than_seen(recipe), _origin(say)
     if is_made(folder / "data", recipe, origin):
         return
@@ -177,6 +182,8 @@ def _make(recipe: Recipe, folder: Path, say: Callable[[str], None]) -> None:
 
 
 def _origin(say: Callable[[str], None]) -> Origin:
+    from .data.pipeline import Origin
+
     root = Path(os.environ["EDGE_PHI_DATA"]) if "EDGE_PHI_DATA" in os.environ else None
     benchmarks = root / "eval" if root and (root / "eval").is_dir() else None
     if root and benchmarks is None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +145,12 @@ def test_a_folder_of_text_becomes_shards(tmp_path: Path) -> None:
 def test_an_array_cannot_leave_the_folder_by_its_name(tmp_path: Path, tokenizer: Tokenizer, name: str) -> None:
     with pytest.raises(EdgePhiError, match="a name has letters"):
         ShardWriter(tmp_path, tokenizer).write(name, [np.ones(3, np.uint16)])
+
+
+def test_who_brings_shards_needs_nothing_that_makes_them() -> None:
+    code = "import sys, edge_phi.train.run; print(*({'datatrove', 'pyarrow', 'sklearn'} & sys.modules.keys()))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == []
 
 
 def _documents(tokens: np.ndarray) -> list[np.ndarray]:
