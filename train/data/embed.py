@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+IMPORTS = ("torch", "edge_phi.train.state_dict")  # what embedding begins with, in seconds
 _PADDED_TO = 32  # tokens: lengths are rounded up to a multiple of it
 _BATCH_TOKENS = 256  # as fast as a thousand, and less is wasted on few texts
 _TEXTS_AT_ONCE = 2048  # bounds the memory for token ids, and how much of a batch stays empty

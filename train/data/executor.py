@@ -10,7 +10,7 @@ import contextlib
 import functools
 import os
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,9 @@ def _unpickled(task: bytes) -> Callable[[int], None]:
     return unpacked
 
 
-def run_tasks(task: Callable[[int], None], number: int, *, workers: int, logs: Path) -> None:
+def run_tasks(
+    task: Callable[[int], None], number: int, *, workers: int, logs: Path, imports: Sequence[str] = ()
+) -> None:
     """Do tasks 0 to `number` - 1, `workers` at a time.
 
     Args:
@@ -72,6 +74,7 @@ def run_tasks(task: Callable[[int], None], number: int, *, workers: int, logs: P
         number: of tasks.
         workers: processes; with one, everything runs in this process.
         logs: a folder for each task's log, which datatrove writes.
+        imports: modules that all tasks need and that take seconds to import, to be imported once where it can be.
 
     Raises:
         Exception: the first that a task raised; the others are ended.
@@ -81,12 +84,15 @@ def run_tasks(task: Callable[[int], None], number: int, *, workers: int, logs: P
             for rank in range(number):
                 task(rank)
             return
-        _run_in_processes(task, number, min(workers, number), logs)
+        _run_in_processes(task, number, min(workers, number), logs, imports)
 
 
-def _run_in_processes(task: Callable[[int], None], number: int, workers: int, logs: Path) -> None:
-    # Workers are forked from a server that has what takes long to import; otherwise each of them imports it anew.
-    multiprocess.set_forkserver_preload([__name__, f"{__package__}.steps"])
+def _run_in_processes(
+    task: Callable[[int], None], number: int, workers: int, logs: Path, imports: Sequence[str]
+) -> None:
+    # Workers are forked from a server that has what takes long to import; otherwise each of them imports it anew, as
+    # they do where an earlier step has started the server without it.
+    multiprocess.set_forkserver_preload([__name__, f"{__package__}.steps", *imports])
     with _log_to_files_alone():
         _QuietExecutor(
             [Tasks(task, number)],

@@ -112,6 +112,7 @@ def map_files(
     workers: int,
     say: Say,
     suffix: str = ".parquet",
+    imports: Sequence[str] = (),
 ) -> Counts:
     """Run `work` on every file that is not done, and write the manifest: what `run_step` and steps of other shapes use.
 
@@ -124,6 +125,7 @@ def map_files(
         workers: processes.
         say: told one line now and then.
         suffix: of the output.
+        imports: modules that `work` imports when it is called, and that take seconds.
 
     Raises:
         InvalidCall: `out` holds another step's files.
@@ -143,7 +145,8 @@ def map_files(
     if len(todo) < len(files):
         say(f"{name}: {len(files) - len(todo)} of {len(files)} shards are done already")
     with _progress(name, [target.with_suffix(".json") for _, target in todo], say):
-        run_tasks(_MarkedWork(work, key, tuple(todo)), len(todo), workers=workers, logs=out / "logs")
+        marked = _MarkedWork(work, key, tuple(todo))
+        run_tasks(marked, len(todo), workers=workers, logs=out / "logs", imports=imports)
     marks = [_read_mark(target) for target in targets]
     counts = total(Counts(**mark["counts"]) for mark in marks)
     manifest = {

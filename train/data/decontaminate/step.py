@@ -27,6 +27,7 @@ from edge_phi.evaluate.similar import REPORT_FILE
 from edge_phi.lineage import sha256_of
 from edge_phi.store import DEFAULT_MODEL, bundled_folder
 
+from ..embed import IMPORTS
 from ..records import Record, columns_of, read_records, shards_of, write_records
 from ..steps import Counting, Counts, Say, check_place, map_files
 from .compare import FARTHEST, LOWEST_TAU, SHARED_WORDS, SHORT, Comparer, Hit
@@ -96,6 +97,7 @@ def decontaminate(
         workers=workers,
         say=say,
         suffix=".jsonl",
+        imports=IMPORTS,
     )
     counts = map_files(
         NAME,

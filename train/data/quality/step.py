@@ -21,6 +21,7 @@ from edge_phi.errors import InvalidCall, InvalidFile
 from edge_phi.lineage import sha256_of
 from edge_phi.store import DEFAULT_MODEL, bundled_folder
 
+from ..embed import IMPORTS
 from ..records import Record, columns_of, read_records, shards_of, write_records
 from ..steps import MANIFEST_FILE, Counting, Counts, Say, check_place, map_files
 from .classifiers import CLASSIFIERS, DEFAULT, Classifier, Floats, Samples, train, vectors_of
@@ -119,9 +120,17 @@ class _Learning:
     def settings(self) -> dict[str, Any]:
         return {"classifier": self.classifier, "labels": self.labels.digest, "model": self._model()}
 
+    @property
+    def imports(self) -> tuple[str, ...]:
+        return IMPORTS if self._embeds else ()
+
+    @property
+    def _embeds(self) -> bool:
+        return "embedding" in CLASSIFIERS[self.classifier][0]
+
     def _model(self) -> str | None:
         """What tells one model from another; None where none is used."""
-        if "embedding" not in CLASSIFIERS[self.classifier][0]:
+        if not self._embeds:
             return None
         folder = self.model or bundled_folder() / DEFAULT_MODEL
         files = [folder / "tokenizer.json", *sorted(folder.glob("*.safetensors"))]
@@ -137,8 +146,9 @@ def _score(
     learn = partial(_embed_labels, learning=learning)
     parts = [learning.file] * _PARTS
     map_files(
-        "quality: labels", learning.settings, parts, work / LEARNT, learn, workers=workers, say=say, suffix=".npy"
-    )
+        "quality: labels", learning.settings, parts, work / LEARNT, learn, workers=workers, say=say, suffix=".npy",
+        imports=learning.imports,
+    )  # fmt: skip
     judge = partial(
         _score_shard,
         learnt=work / LEARNT,
@@ -152,7 +162,10 @@ def _score(
         "sources": sorted(sources) if sources is not None else None,
         "vectors": sha256_of(work / LEARNT / MANIFEST_FILE),
     }
-    map_files("quality: scores", settings, shards, work / SCORES, judge, workers=workers, say=say, suffix=".npy")
+    map_files(
+        "quality: scores", settings, shards, work / SCORES, judge, workers=workers, say=say, suffix=".npy",
+        imports=learning.imports,
+    )  # fmt: skip
     return [work / SCORES / f"{number:05}.npy" for number in range(len(shards))]
 
 
