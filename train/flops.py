@@ -319,16 +319,10 @@ def _loss_bytes(config: PhiConfig, tokens: int, device: str, *, compiled: bool, 
     """A chunk's logits, log-probabilities and their gradient; the head's gradient, and its weights if they are cast.
 
     In bytes for each logit, which takes 4 in float32 and 2 in bfloat16. Eager PyTorch casts logits before log-softmax,
-    and Python keeps the last chunk's log-probabilities and gradient until the next one's are there; the compiler does
-    neither.
+    the compiler does not.
     """
     compute = 2 if device == "cuda" else 4
     head = config.vocab_size * config.hidden_size
     rows = min(tokens, LOSS_ROWS[device])
-    if compiled:
-        copies = 8
-    elif rows == tokens:
-        copies = 10 if device == "cuda" else 8
-    else:
-        copies = 16 if device == "cuda" else 12
+    copies = 10 if device == "cuda" and not compiled else 8
     return copies * rows * config.vocab_size + (4 + compute) * head + (compute * head if cast else 0)

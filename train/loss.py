@@ -67,6 +67,7 @@ def mean_and_gradients(
             grad_bias += grad.sum(0, dtype=torch.float32)
             grad_hidden[rows] = grad @ compute_weight
             grad_weight += grad.T @ chunk
+        del grad  # before the next chunk's
     return total / len(hidden), (grad_hidden, grad_weight.to(weight.dtype), grad_bias.to(bias.dtype))
 
 
