@@ -193,13 +193,10 @@ class LlamaCppRuntime:
     def _decode(self, tokens: Sequence[int], rows: int) -> None:
         """Compute one chunk, keeping the logits of its last `rows` tokens."""
         count = len(tokens)
-        if count == 1:  # what slices take is 1 % of a small model's token
-            self._token_ids[0], self._positions[0], self._wants_logits[0] = tokens[0], self.length, rows
-        else:
-            self._token_ids[:count] = tokens
-            self._positions[:count] = np.arange(self.length, self.length + count)
-            self._wants_logits[:count] = 0
-            self._wants_logits[count - rows : count] = 1
+        self._token_ids[:count] = tokens
+        self._positions[:count] = np.arange(self.length, self.length + count)
+        self._wants_logits[:count] = 0
+        self._wants_logits[count - rows : count] = 1
         self._batch.n_tokens = count
         status = self._llama.llama_decode(self._context, self._batch)
         if status == _ABORTED:
