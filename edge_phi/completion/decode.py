@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -18,11 +17,9 @@ from ..tokenizer import TextStream, Tokenizer
 from .confidence import Confidence
 from .healing import Healing
 from .speculate import Speculation
+from .suggestion import Finish as Finish
+from .suggestion import Step as Step
 from .verdict import StopRule, judge
-
-# The model ended the text; a stop rule did; the tokens, the context or the time were used up; the model was less sure
-# of its text than asked; the caller cancelled.
-Finish = Literal["end", "stop", "length", "time", "unsure", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -71,15 +68,6 @@ class DecodeSettings:
 
 
 GREEDY = DecodeSettings()
-
-
-@dataclass(frozen=True)
-class Step:
-    """One decoded token and the text that is settled with it: never a part of a character, never what is cut later."""
-
-    token: int
-    text: str  # possibly empty; all steps' texts joined are the completion
-    time_ns: int  # time.perf_counter_ns when the token was chosen
 
 
 def decode(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -14,7 +14,7 @@ from ..runtimes import AdjustsThreads, Remembers, Runtime, RuntimeInfo, Snapshot
 from ..store import DEFAULT_MODEL, find_model
 from ..tokenizer import Tokenizer
 from .curve import Key, curve_key, engine_key, measure_curve, store_curve, stored_curve
-from .decode import GREEDY, DecodeSettings, Finish, Step, decode
+from .decode import GREEDY, DecodeSettings, decode
 from .newlines import from_feeds, newline_at, to_feeds
 from .others import Others
 from .prefix import common_prefix
@@ -22,34 +22,11 @@ from .prompt import Prompt, PromptBuilder
 from .shape import shape
 from .snapshots import SnapshotFolder, snapshot_key
 from .speculate import Speculation
+from .suggestion import Finish, Step
+from .suggestion import Suggestion as Suggestion
+from .suggestion import Timing as Timing
 
 _WORTH_KEEPING = 128  # tokens that are sooner taken from a disk than read again
-
-
-@dataclass(frozen=True)
-class Timing:
-    """What a suggestion took."""
-
-    load_ms: float  # of the session's model and tokenizer, once
-    ttft_ms: float | None  # from the call to the first token that is more than what was typed; None if none came
-    total_ms: float  # from the call to the end
-    decode_tokens_per_s: float | None  # after the first token; None with fewer than two
-    prompt_tokens: int
-    cached_tokens: int  # how many of the prompt's tokens the model had read before
-    prefill_ms: float | None = None  # from the call to the first token of all, which may repeat what was typed
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """What the model would write at the cursor."""
-
-    text: str  # with the newlines at the cursor; as the model wrote it, so not yet fit for a terminal
-    tokens: int  # decoded, those included that were cut or only repeated what was typed
-    finish: Finish
-    model: str
-    runtime: str  # the engine: "onnx", "llama_cpp" or "torch"
-    quant: str
-    timing: Timing
 
 
 class Session:
