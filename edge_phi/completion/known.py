@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .session import Suggestion
+    from .suggestion import Suggestion
 
 _MOST = 256  # suggestions kept, those used last
 _LOOK_BACK = 128  # characters typed since

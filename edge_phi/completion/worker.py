@@ -16,11 +16,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from ..errors import Cancelled, EdgePhiError
+from .cancel import Cancel
 from .known import Known
+from .settings import GREEDY, DecodeSettings
 
 if TYPE_CHECKING:
-    from .decode import DecodeSettings, Step
-    from .session import Suggestion
+    from .suggestion import Step, Suggestion
 
 WARM_UP_PROMPT = "#"
 
@@ -44,7 +45,7 @@ class SessionLike(Protocol):
         after: str = "",
         *,
         settings: DecodeSettings = ...,
-        cancel: threading.Event | None = None,
+        cancel: Cancel | None = None,
         on_step: Callable[[Step], None] | None = None,
     ) -> Suggestion:
         """Continue `before`."""
@@ -57,8 +58,19 @@ class SessionLike(Protocol):
 class UsesIdleTime(Protocol):
     """A session that has something to do while nobody types."""
 
-    def use_idle_time(self, cancel: threading.Event) -> None:
+    def use_idle_time(self, cancel: Cancel) -> None:
         """Do what makes later suggestions faster, until it is done or soon after `cancel` is set."""
+
+
+@runtime_checkable
+class MayEnd(Protocol):
+    """A session that can be gone without having been closed, as one in a process of its own."""
+
+    def when_it_ends(self, tell: Callable[[str], None]) -> None:
+        """Call `tell` with a line that says why, from any thread, when it is gone; at once if it is.
+
+        A call that is under way fails after that.
+        """
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,14 @@ class Stopped:
     line: str = ""
 
 
-Event = Loaded | LoadFailed | Progress | Finished | Stopped
+@dataclass(frozen=True)
+class Ended:
+    """The session is gone, as when its process was killed, and nothing is answered any more; `line` says why."""
+
+    line: str
+
+
+Event = Loaded | LoadFailed | Progress | Finished | Stopped | Ended
 
 
 @dataclass
@@ -123,7 +142,7 @@ class _Flight:
     typed: str = ""
     text: str = ""
     tokens: int = 0
-    cancel: threading.Event = field(default_factory=threading.Event)
+    cancel: Cancel = field(default_factory=Cancel)
     reported_ns: int = field(default_factory=lambda: time.perf_counter_ns())
 
     def leads_to(self, before: str, after: str) -> bool:
@@ -183,7 +202,7 @@ class Worker:
         self._flight: _Flight | None = None
         self._next_place: tuple[str, str] | None = None  # where the cursor would be once a suggestion is accepted
         self._unread_place: tuple[str, str] | None = None  # where the cursor is, and nothing was asked
-        self._resting: threading.Event | None = None  # cancels what the session does in idle time
+        self._resting: Cancel | None = None  # cancels what the session does in idle time
         self._rested = False
         self._touched = time.monotonic()  # when the user last did something
         self._closing = False
@@ -261,6 +280,16 @@ class Worker:
         if self._thread.ident is not None:
             self._thread.join(_CLOSE_SECONDS)
 
+    def _session_ended(self, line: str) -> None:
+        """Told by the session, from whatever thread."""
+        with self._changed:
+            if self._closing:
+                return
+            self._drop_requests()
+            self._closing = True
+            self._report(Ended(line))
+            self._changed.notify()
+
     # -- both threads, with the lock
 
     def _touch(self) -> None:
@@ -298,11 +327,13 @@ class Worker:
         try:
             session = self._open_session()
             # What the first call of a process and of a session sets up is charged to no suggestion.
-            _begin(session, WARM_UP_PROMPT, "", threading.Event())
+            _begin(session, WARM_UP_PROMPT, "", Cancel())
         except Exception as error:
             self._report(LoadFailed(_reason(error)))
             return
         self._report(Loaded(session.load_ms))
+        if isinstance(session, MayEnd):
+            session.when_it_ends(self._session_ended)
         try:
             while (job := self._next(session)) is not None:
                 job()
@@ -393,9 +424,9 @@ class Worker:
         flight.ticket, flight.typed = None, ""
         flight.cancel.set()
 
-    def _rest(self, work: Callable[[threading.Event], object]) -> None:
+    def _rest(self, work: Callable[[Cancel], object]) -> None:
         with self._changed:
-            cancel = self._resting = threading.Event()
+            cancel = self._resting = Cancel()
             if self._closing or self._waiting is not None or self._unread_place is not None:
                 cancel.set()  # a key came between
         try:
@@ -408,8 +439,6 @@ class Worker:
 
 
 def _settings(variant: int) -> DecodeSettings:
-    from .decode import GREEDY, DecodeSettings
-
     return DecodeSettings(temperature=_TEMPERATURE, top_p=_TOP_P, seed=variant) if variant else GREEDY
 
 
@@ -424,7 +453,7 @@ def _as_known(suggestion: Suggestion, took_ms: float) -> Suggestion:
     return replace(suggestion, timing=timing)
 
 
-def _begin(session: SessionLike, before: str, after: str, cancel: threading.Event) -> None:
+def _begin(session: SessionLike, before: str, after: str, cancel: Cancel) -> None:
     """Let the model read what stands before a cursor and write one token, unless `cancel` is set before."""
     session.complete(before, after, cancel=cancel, on_step=lambda step: cancel.set())
 

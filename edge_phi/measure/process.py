@@ -50,7 +50,7 @@ def run(command: Sequence[str], *, stdin: str = "") -> str:
             _end(child)
             raise
     if child.returncode:
-        raise EdgePhiError(_why(child.returncode, stderr))
+        raise EdgePhiError(why_it_ended(child.returncode, stderr))
     return stdout
 
 
@@ -85,6 +85,18 @@ def serve(work: Callable[[Any], Any]) -> None:
         json.dump(found, answer)
 
 
+def why_it_ended(code: int, stderr: str) -> str:
+    """In a few words: the signal that killed a child, or its last line on stderr."""
+    if code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    return lines[-1] if lines else f"ended with exit code {code} and not a word"
+
+
 def _hold_interrupts() -> Callable[[], None]:
     """Until the function returned is called, which raises what was held: Popen would lose a child that it just made."""
     before = signal.getsignal(signal.SIGINT)
@@ -111,14 +123,3 @@ def _end(child: subprocess.Popen[str]) -> None:
     except BaseException:  # out of patience, or interrupted again
         child.kill()
         child.wait()
-
-
-def _why(code: int, stderr: str) -> str:
-    if code < 0:
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:
-            name = f"signal {-code}"
-        return f"killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
-    return lines[-1] if lines else f"ended with exit code {code} and not a word"

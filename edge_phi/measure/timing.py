@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ..errors import EdgePhiError
 from ..runtimes import Runtime
+from .percentile import percentile as percentile
 
 Clock = Callable[[], int]  # nanoseconds from any fixed start
 
@@ -77,18 +78,6 @@ def summarize(timings: Sequence[PromptTiming]) -> Latency:
         itl_p50_ms=percentile(latencies, 50),
         itl_p95_ms=percentile(latencies, 95),
     )
-
-
-def percentile(values: Sequence[float], percent: float) -> float:
-    """The value below which `percent` of `values` lie, interpolated linearly between the two nearest ranks.
-
-    Definition 7 of Hyndman and Fan (1996), which is numpy's default. `values` must not be empty.
-    """
-    ordered = sorted(values)
-    rank = (len(ordered) - 1) * percent / 100
-    below = math.floor(rank)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
 
 
 def _greedy(runtime: Runtime, tokens: list[int]) -> int:
