@@ -32,6 +32,7 @@ import onnxruntime
 
 _CHUNK = 128  # tokens computed at once: with 512 attention takes 1.6 times as long
 _POLL_S = 0.002  # how often who watches for cancelling looks whether the call is over
+_SPIN_BYTES, _SPIN_US = 64_000_000, 50  # up to what size threads spin within a call, and how long for each other
 _SILENT = 4  # log severity: what goes wrong is raised, and said once
 
 
@@ -63,7 +64,7 @@ class OnnxRuntime:
             threads=threads,
         )
         self.length = 0
-        self._session: Any = _load(artifact.graph, config, threads)
+        self._session: Any = _load(artifact, config, threads)
         self._binding: Any = self._session.io_binding()
         self._mask = np.ones((1, self.info.context_length), np.int64)
         self._masks: dict[int, Any] = {}  # length -> that much of it
@@ -242,15 +243,19 @@ def _checked(artifact: Artifact) -> PhiConfig:
     return checkpoint.config
 
 
-def _load(graph: Path, config: PhiConfig, threads: int) -> Any:
+def _load(artifact: Artifact, config: PhiConfig, threads: int) -> Any:
+    graph = artifact.graph
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _SILENT
     options.enable_mem_pattern = False  # plans one layout of memory for each shape of inputs, and here each is new
-    # Waiting threads sleep. Spinning would gain a little on an idle machine, but it burns an editor's core for
-    # milliseconds after each call, and beside one other busy thread it doubles the time of every call.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # In a small model waking a thread takes as long as its share of the work, so who waits spins for a moment; beside
+    # other busy threads that loses nothing there, but a quarter in a large one, whose threads sleep. After a call all
+    # sleep: an editor's core must not burn for milliseconds.
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(artifact.file_bytes <= _SPIN_BYTES)))
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(_SPIN_US))
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no common base of their own
