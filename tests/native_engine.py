@@ -12,4 +12,6 @@ gguf = pytest.importorskip("gguf", reason="the gguf package, of the extra 'conve
 if not engines.NATIVE_LIBRARY.is_file():
     pytest.skip("the native engine was not built: there was no compiler", allow_module_level=True)
 
+both_caches = pytest.mark.parametrize("kv", ["float16", "int8"], indirect=True, scope="module")
+
 TOKENS: list[int] = np.random.default_rng(1).integers(0, 100, 200).tolist()  # of `random_gguf`'s vocabulary

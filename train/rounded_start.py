@@ -16,8 +16,8 @@ from torch import Tensor
 
 from edge_phi.errors import InvalidFile
 from edge_phi.gguf_header import GgufHeader, read_gguf_header
+from edge_phi.gguf_rows import split
 from edge_phi.lineage import verify
-from edge_phi.runtimes.native.packing import split
 
 from .quantize_aware import five_bits
 

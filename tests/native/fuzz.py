@@ -89,7 +89,7 @@ def tried(artifact: object, source: random.Random) -> str:
     from edge_phi.runtimes.native import NativeRuntime
 
     try:
-        runtime = NativeRuntime(artifact, threads=source.choice([1, 1, 2]))
+        runtime = NativeRuntime(artifact, threads=source.choice([1, 1, 2]), kv=source.choice(["float16", "int8"]))
         words, context = runtime.info.vocab_size, runtime.info.context_length
         for _ in range(3):
             runtime.reuse([source.randrange(words) for _ in range(source.randrange(4))])

@@ -10,8 +10,8 @@ int main(int count, char **arguments) {
     for (int32_t i = 0; const char *name = phi_kernels(i); i++) std::printf("%s\n", name);
     return 0;
   }
-  for (int32_t kind = 0; kind < 4; kind++) {
-    Model model(kind % 2, kind < 2 ? 4 : 8);
+  for (int32_t kind = 0; kind < 8; kind++) {
+    Model model(kind % 2, kind & 2 ? 8 : 4, kind & 4 ? 8 : 16);
     PhiEngine *engine = phi_open(&model.geometry, model.packed, model.plan.total, model.cache,
                                  int32_t(model.pages.size()), arguments[1]);
     if (!engine) return 1;

@@ -16,8 +16,9 @@ struct Model {
   std::vector<int32_t> pages;  // in any order
 
   // Heads of 32, or of 80 as phi-2's; a context, and a vocabulary, that fill no whole page and panel.
-  Model(bool wide_heads, int32_t bits)
-      : geometry{2, wide_heads ? 320 : 256, wide_heads ? 4 : 8, wide_heads ? 192 : 512, 16, 77, 300, bits, 1e-5f, 1e4f} {
+  Model(bool wide_heads, int32_t bits, int32_t cache_bits)
+      : geometry{2, wide_heads ? 320 : 256, wide_heads ? 4 : 8, wide_heads ? 192 : 512, 16, 77, 300, bits, 1e-5f, 1e4f,
+                 cache_bits} {
     if (phi_plan(&geometry, &plan) != PHI_OK) std::abort();
     packed = aligned(memory, plan.total);
     for (int i = 0; i < (geometry.context + PHI_PAGE - 1) / PHI_PAGE; i++) pages.insert(pages.begin() + i / 2, i);

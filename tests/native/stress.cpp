@@ -77,12 +77,12 @@ void opens(Model &model, int rounds) {
 int main(int count, char **arguments) {
   int rounds = count > 1 ? std::atoi(arguments[1]) : 100;
   if (count > 2) {
-    Model model(false, 4);
+    Model model(false, 4, 16);
     opens(model, rounds);
     return 0;
   }
-  for (int i = 0; i < 4; i++) {
-    Model model(i % 2, i < 2 ? 4 : 8);
+  for (int i = 0; i < 8; i++) {
+    Model model(i % 2, i & 2 ? 8 : 4, i & 4 ? 8 : 16);
     for (int32_t k = 0; phi_kernels(k); k++) calls(model, phi_kernels(k), rounds);
     lies(model, rounds * 3);
     for (int j = 0; j < rounds * 2; j++) calls(model, "", 1);

@@ -11,7 +11,7 @@ import ctypes
 import importlib.util
 import threading
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,7 @@ __all__ = ["NativeRuntime", "kernels", "open_suited"]
 _POLL_S = 0.002  # how often a long call looks whether it is cancelled
 _SHORT_BYTES = 100e6  # weights times tokens: calls below take a few milliseconds, and nobody watches them
 _MAX_THREADS = 64
+_CACHE_BITS = {"float16": 16, "int8": 8}
 _SPARE_BYTES = 256 * 2**20  # of cache beyond a whole context, at most: what is remembered of other sequences
 
 
@@ -56,18 +57,26 @@ class NativeRuntime:
     """A Q4_0 or Q8_0 GGUF file of a Phi model in our own engine; the protocol is `edge_phi.runtimes.Runtime`."""
 
     def __init__(
-        self, artifact: Artifact, *, threads: int | None = None, kernels: str = "", header: GgufHeader | None = None
+        self,
+        artifact: Artifact,
+        *,
+        threads: int | None = None,
+        kv: Literal["float16", "int8"] = "float16",
+        kernels: str = "",
+        header: GgufHeader | None = None,
     ) -> None:
         """Load `artifact`.
 
         Args:
             artifact: of format "gguf".
             threads: computing threads; as many as the cores this process may use if None.
+            kv: what keys and values are kept in. int8, with a scale for each head and position, takes about half the
+                memory and rounds more (docs/native.md says what that costs).
             kernels: a name of `kernels()`; the fastest if empty.
             header: the file's, if it has been read already.
 
         Raises:
-            InvalidCall: no such file, or fewer than one thread.
+            InvalidCall: no such file, fewer than one thread, or no such `kv`.
             InvalidFile: it is damaged, or not a Phi model of 4 or 8 bits.
             MissingExtra: the engine was not built when edge-phi was installed.
             EdgePhiError: there is not enough memory.
@@ -78,6 +87,8 @@ class NativeRuntime:
         threads = usable_cores() if threads is None else threads
         if threads < 1:
             raise InvalidCall(f"{threads} threads cannot compute: give 1 or more")
+        if kv not in _CACHE_BITS:
+            raise InvalidCall(f"no cache of {kv!r}: there are {', '.join(_CACHE_BITS)}")
         header = header or read_gguf_header(artifact.path)
         geometry = geometry_of(header)
         if geometry is None:
@@ -92,6 +103,7 @@ class NativeRuntime:
             context_length=geometry.context,
             threads=min(threads, _MAX_THREADS),
         )
+        geometry.cache_bits = _CACHE_BITS[kv]
         self._weights: Any = open_weights(header, geometry)
         plan, longest = self._weights.plan, -(-geometry.context // PAGE)
         spare = max(1, min(longest, _SPARE_BYTES // plan.page_bytes))
@@ -119,6 +131,12 @@ class NativeRuntime:
     def length(self) -> int:
         """Tokens now in the cache."""
         return self._pages.length
+
+    @property
+    def cache_bytes_per_token(self) -> float:
+        """Memory that the keys and values of one token take."""
+        self._check_open()
+        return float(self._cache.shape[1] / PAGE)
 
     def extend(
         self, tokens: Sequence[int], *, all_logits: bool = False, cancel: threading.Event | None = None

@@ -24,6 +24,7 @@ struct PhiGeometry {
   int32_t bits;  // of the layers' matrices: 4 or 8
   float epsilon;  // of the LayerNorms
   float theta;  // base of the rotary frequencies
+  int32_t cache_bits;  // of keys and values: 16, float16, or 8, int8 with a scale for each head and position
 };
 
 // Where the packed weights lie: bytes from their start, or from that of a layer, each a multiple of 64. packing.py draws

@@ -42,12 +42,20 @@ bool in_bounds(const PhiGeometry &g) {
   if (!within(g.layers, 1 << 10) || !within(g.width, 1 << 16) || !within(g.heads, 1 << 10) ||
       !within(g.inner, 1 << 18) || !within(g.vocabulary, 1 << 24) || !within(g.context, 1 << 20))
     return false;
-  if (g.width % 64 || g.inner % 64 || g.width % g.heads || (g.bits != 4 && g.bits != 8)) return false;
+  if (g.width % 64 || g.inner % 64 || g.width % g.heads || (g.bits != 4 && g.bits != 8) ||
+      (g.cache_bits != 16 && g.cache_bits != 8))
+    return false;
   int32_t head = g.width / g.heads;
   // Blocks of 32 must not lie across two heads, or two pairs of heads.
   if (head % 16 || (head % 32 && g.heads % 2) || head > 512) return false;
   if (!within(g.rotary, head) || g.rotary % 2) return false;
   return g.epsilon > 0 && std::isfinite(g.epsilon) && g.theta > 0 && std::isfinite(g.theta);
+}
+
+// Of one head in a page of the cache.
+size_t head_bytes(const PhiGeometry &g) {
+  const size_t both = size_t(2 * PHI_PAGE), dimension = size_t(g.width / g.heads);
+  return both * (g.cache_bits == 16 ? dimension * sizeof(uint16_t) : dimension + sizeof(float));
 }
 
 // Zeroed memory, aligned for the widest registers; pages that are never touched cost nothing.
@@ -123,8 +131,8 @@ class Engine {
  public:
   Engine(const PhiGeometry &geometry, const PhiPlan &plan, const uint8_t *packed, uint8_t *cache, int page_count,
          const Kernels &kernels)
-      : g_(geometry), plan_(plan), packed_(packed), cache_(reinterpret_cast<uint16_t *>(cache)),
-        page_count_(page_count), k_(kernels), head_width_(geometry.width / geometry.heads),
+      : g_(geometry), plan_(plan), packed_(packed), cache_(cache), page_count_(page_count), k_(kernels),
+        cached_(geometry.cache_bits == 16 ? kernels.float16 : kernels.int8), head_width_(geometry.width / geometry.heads),
         together_(head_width_ % kBlock ? 2 : 1), padded_context_((geometry.context + kLanes - 1) / kLanes * kLanes),
         head_(packed + plan.head, geometry.width, 8, kernels) {
     for (int l = 0; l < g_.layers; l++) {
@@ -277,14 +285,16 @@ class Engine {
         v[row + i] += bias[2 * g_.width + i];
       }
     for (int h = 0; h < together_; h++, q += head_width_, k += head_width_, v += head_width_) {
-      const Attention a{cache_ + (size_t(layer) * g_.heads + size_t(head + h)) * 2 * PHI_PAGE * head_width_,
-                        c.pages, plan_.page_bytes / 2, head_width_, c.position + from, live.tokens, q, size_t(stride),
+      const Attention a{cache_ + (size_t(layer) * g_.heads + size_t(head + h)) * head_bytes(g_),
+                        c.pages, plan_.page_bytes, head_width_, c.position + from, live.tokens, q, size_t(stride),
                         out + h * head_width_, size_t(columns), scores, size_t(padded_context_)};
-      for (int token = 0; token < c.count; token++)
-        remember(a, c.position + token, k + size_t(token) * stride, v + size_t(token) * stride);
+      for (int token = 0; token < c.count; token++) {
+        rotate(k + size_t(token) * stride, c.position + token, 1.0f);
+        cached_.remember(a, c.position + token, k + size_t(token) * stride, v + size_t(token) * stride);
+      }
       for (int token = from; token < c.count; token++)
         rotate(q + size_t(token - from) * stride, c.position + token, 1.0f / std::sqrt(float(head_width_)));
-      k_.attend(a);
+      cached_.attend(a);
     }
     for (int token = 0; token < live.tokens; token++)
       k_.quantize(out + size_t(token) * columns, columns / kBlock, inner.at(token, first / kBlock),
@@ -313,15 +323,6 @@ class Engine {
     for (int i = 0; i < head_width_; i++) x[i] *= scale;
   }
 
-  void remember(const Attention &a, int position, float *key, const float *value) const {
-    uint16_t half[512];
-    rotate(key, position, 1.0f);
-    k_.to_half(key, head_width_, half);
-    uint16_t *to = a.keys(position / kLanes * kLanes) + position % kLanes;
-    for (int d = 0; d < head_width_; d++) to[d * kLanes] = half[d];
-    k_.to_half(value, head_width_, a.value(position));
-  }
-
   void head_item(const Chunk &c, int first, const Activations &last, float *y) {
     const float *bias = floats(plan_.head_bias) + first;
     int words = std::min(kWide, g_.vocabulary - first);
@@ -335,9 +336,10 @@ class Engine {
   const PhiGeometry g_;
   const PhiPlan plan_;
   const uint8_t *packed_;
-  uint16_t *cache_;  // float16 [page][layer][head][...]: see Attention
+  uint8_t *cache_;  // [page][layer][head][...]: see Attention
   const int page_count_;
   const Kernels &k_;
+  const CacheKernels &cached_;
   const int head_width_;
   const int together_;  // heads in an item: as many as fill whole blocks
   const int padded_context_;
@@ -391,7 +393,7 @@ int32_t phi_plan(const PhiGeometry *geometry, PhiPlan *plan) {
   plan->last_norm_bias = place(width * 4);
   plan->total = at;
   // No multiple of 4096, or a head's parts of all pages would compete for the same lines of the processor's cache.
-  plan->page_bytes = uint64_t(g.layers) * width * PHI_PAGE * 2 * sizeof(uint16_t) + kPagePadding;
+  plan->page_bytes = uint64_t(g.layers) * uint64_t(g.heads) * head_bytes(g) + kPagePadding;
   return PHI_OK;
 }
 

@@ -77,9 +77,9 @@ using Product = void (*)(const uint8_t *panel, int pairs, const ActivationBlock 
 
 // One head's attention for queries at positions `position`, `position + 1`, ...; their keys and values are stored.
 struct Attention {
-  uint16_t *cache;  // of this layer and head in page 0
+  uint8_t *cache;  // of this layer and head in page 0
   const int32_t *pages;
-  size_t page_stride;
+  size_t page_bytes;
   int dimension;  // of the head
   int position;
   int queries;
@@ -90,10 +90,17 @@ struct Attention {
   float *scores;  // scratch [kQueryGroup][score_stride]
   size_t score_stride;  // context rounded up to 16
 
-  // A page has float16 keys [PHI_PAGE / 16][dimension][16 positions], then values [PHI_PAGE][dimension].
-  uint16_t *keys(int start) const { return page(start) + size_t(start % PHI_PAGE) * dimension; }  // start % 16 == 0
-  uint16_t *value(int position) const { return page(position) + size_t(PHI_PAGE + position % PHI_PAGE) * dimension; }
-  uint16_t *page(int position) const { return cache + size_t(pages[position / PHI_PAGE]) * page_stride; }
+  // A page has keys [PHI_PAGE / 16][dimension][16 positions], then values [PHI_PAGE][dimension]: float16, or int8. Then,
+  // of int8, what they are to be multiplied by: floats [keys, values][PHI_PAGE].
+  uint8_t *row(int position, int row, size_t code_bytes) const {
+    return cache + size_t(pages[position / PHI_PAGE]) * page_bytes + size_t(row) * dimension * code_bytes;
+  }
+};
+
+// What reads and writes a cache of one type.
+struct CacheKernels {
+  void (*remember)(const Attention &, int position, const float *key, const float *value);
+  void (*attend)(const Attention &);
 };
 
 struct Kernels {
@@ -104,8 +111,7 @@ struct Kernels {
   void (*quantize)(const float *x, int blocks, ActivationBlock *out, size_t stride);
   void (*gelu)(float *x, const float *bias, int count);  // x = gelu(x + bias)
   void (*accumulate)(float *x, const float *y, const float *bias, int count);  // x += y + bias
-  void (*to_half)(const float *x, int count, uint16_t *out);
-  void (*attend)(const Attention &);
+  CacheKernels float16, int8;
 };
 
 extern const Kernels kAvx512, kAvxVnni, kAvx2, kNeonI8mm, kNeon, kPortable;

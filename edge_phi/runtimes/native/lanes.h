@@ -24,6 +24,9 @@ inline Register load(const float *p) { return _mm512_loadu_ps(p); }
 inline void store(float *p, Register a) { _mm512_storeu_ps(p, a); }
 inline Register splat(float x) { return _mm512_set1_ps(x); }
 inline Register load_half(const uint16_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p)); }
+inline Register load_int8(const int8_t *p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
 inline void store_half(uint16_t *p, Register a) { _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(a, 0)); }
 inline Register fma(Register a, Register b, Register c) { return _mm512_fmadd_ps(a, b, c); }
 inline Register larger(Register a, Register b) { return _mm512_max_ps(a, b); }
@@ -50,6 +53,9 @@ inline Register load(const float *p) { return _mm256_loadu_ps(p); }
 inline void store(float *p, Register a) { _mm256_storeu_ps(p, a); }
 inline Register splat(float x) { return _mm256_set1_ps(x); }
 inline Register load_half(const uint16_t *p) { return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)); }
+inline Register load_int8(const int8_t *p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
 inline void store_half(uint16_t *p, Register a) { _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(a, 0)); }
 inline Register fma(Register a, Register b, Register c) { return _mm256_fmadd_ps(a, b, c); }
 inline Register larger(Register a, Register b) { return _mm256_max_ps(a, b); }
@@ -80,6 +86,11 @@ inline Register load(const float *p) { return vld1q_f32(p); }
 inline void store(float *p, Register a) { vst1q_f32(p, a); }
 inline Register splat(float x) { return vdupq_n_f32(x); }
 inline Register load_half(const uint16_t *p) { return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p))); }
+inline Register load_int8(const int8_t *p) {
+  int32_t four;
+  std::memcpy(&four, p, 4);
+  return vcvtq_f32_s32(vmovl_s16(vget_low_s16(vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four))))));
+}
 inline void store_half(uint16_t *p, Register a) { vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(a))); }
 inline Register fma(Register a, Register b, Register c) { return vfmaq_f32(c, a, b); }
 inline Register larger(Register a, Register b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
@@ -141,6 +152,7 @@ inline Register load(const float *p) { return *p; }
 inline void store(float *p, Register a) { *p = a; }
 inline Register splat(float x) { return x; }
 inline Register load_half(const uint16_t *p) { return half_to_float(*p); }
+inline Register load_int8(const int8_t *p) { return *p; }
 inline void store_half(uint16_t *p, Register a) { *p = float_to_half(a); }
 inline Register fma(Register a, Register b, Register c) { return std::fma(a, b, c); }
 inline Register larger(Register a, Register b) { return a > b ? a : b; }
@@ -175,7 +187,8 @@ inline Lanes each(Operation operation) {
 
 inline Lanes load(const float *p) { return each([=](int i) { return one::load(p + i * kWidth); }); }
 inline Lanes splat(float x) { return each([=](int) { return one::splat(x); }); }
-inline Lanes load_half(const uint16_t *p) { return each([=](int i) { return one::load_half(p + i * kWidth); }); }
+inline Lanes load(const uint16_t *p) { return each([=](int i) { return one::load_half(p + i * kWidth); }); }
+inline Lanes load(const int8_t *p) { return each([=](int i) { return one::load_int8(p + i * kWidth); }); }
 inline Lanes operator+(const Lanes &a, const Lanes &b) { return each([&](int i) { return a.v[i] + b.v[i]; }); }
 inline Lanes operator-(const Lanes &a, const Lanes &b) { return each([&](int i) { return a.v[i] - b.v[i]; }); }
 inline Lanes operator*(const Lanes &a, const Lanes &b) { return each([&](int i) { return a.v[i] * b.v[i]; }); }

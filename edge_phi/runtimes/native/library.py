@@ -23,6 +23,7 @@ class Geometry(ctypes.Structure):
         *((name, c_int32) for name in ("layers", "width", "heads", "inner", "rotary", "vocabulary", "context", "bits")),
         ("epsilon", c_float),
         ("theta", c_float),
+        ("cache_bits", c_int32),
     ]
 
 

@@ -24,15 +24,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...gguf_rows import Bytes, blocks, split, whole
+
 FORMAT = 2  # to be raised with every change of the layout
 BLOCK = 32  # weights that share a scale
 PANEL_ROWS = 16
 PAIR_BYTES = {4: 576, 8: 1088}  # of a panel, for two blocks of its columns; by bits
-
-# What `split` knows: the type of the codes, and how many columns share a scale; 0: all of them.
-TYPES = {"F32": ("<f4", 0), "F16": ("<f2", 0), "Q4_0": ("i1", 32), "Q8_0": ("i1", 32), "Q6_K": ("i1", 16)}
-
-Bytes = npt.NDArray[np.uint8]
 
 _NIBBLES = np.uint32(0x0F0F0F0F)
 _FOUR = np.uint32(4)
@@ -49,15 +46,15 @@ def pack(kind: str, rows: Bytes, panels: Bytes, bits: int) -> None:
     """
     lines = panels[..., 64:].view(np.uint32)
     if bits == 4:
-        scales, codes = _blocks(kind, rows)
+        scales, codes = blocks(kind, rows)
         words = codes.view(np.uint32)  # of columns 0-3 and 16-19, 4-7 and 20-23, 8-11 and 24-27, 12-15 and 28-31
         even, odd = words[..., 0::2], words[..., 1::2]
         low = even & _NIBBLES | (odd & _NIBBLES) << _FOUR
         high = even >> _FOUR & _NIBBLES | odd & ~_NIBBLES
         words = np.concatenate([low, high], -1)
     else:
-        scales, codes = _rounded(*split(kind, rows)) if kind not in ("Q4_0", "Q8_0") else _blocks(kind, rows)
-        words = (_whole(codes) if kind == "Q4_0" else codes).view(np.uint32)
+        scales, codes = _rounded(*split(kind, rows)) if kind not in ("Q4_0", "Q8_0") else blocks(kind, rows)
+        words = (whole(codes) if kind == "Q4_0" else codes).view(np.uint32)
     shape = (len(panels), PANEL_ROWS, -1, 2)  # panel, row, pair, block
     panels[..., :64].view(np.uint16).reshape(len(panels), -1, 2, PANEL_ROWS)[...] = np.moveaxis(
         scales.reshape(shape), 1, -1
@@ -68,51 +65,9 @@ def pack(kind: str, rows: Bytes, panels: Bytes, bits: int) -> None:
 
 
 @np.errstate(all="ignore")
-def split(kind: str, rows: Bytes) -> tuple[npt.NDArray[np.float32], Any]:
-    """Rows as scales [rows, blocks] and codes [rows, blocks, columns of a block], whose products are the weights.
-
-    Codes are int8 for Q4_0, Q8_0 and Q6_K; of F32 and F16 they are the weights, in one block of scale 1.
-    """
-    if kind in ("F32", "F16"):
-        return np.ones((len(rows), 1), np.float32), rows[:, None].view("<f4" if kind == "F32" else "<f2")
-    if kind == "Q6_K":
-        return _split_q6_k(rows)
-    scales, codes = _blocks(kind, rows)
-    return scales.view(np.float16).astype(np.float32), _whole(codes) if kind == "Q4_0" else codes
-
-
-def _blocks(kind: str, rows: Bytes) -> tuple[npt.NDArray[np.uint16], Any]:
-    """Of Q4_0 or Q8_0: the scales' bits [rows, blocks]; 16 bytes of nibbles, or 32 int8, of each block."""
-    blocks = rows.reshape(len(rows), -1, 18 if kind == "Q4_0" else 34)
-    codes = np.ascontiguousarray(blocks[..., 2:])
-    return np.ascontiguousarray(blocks[..., :2]).view(np.uint16)[..., 0], codes if kind == "Q4_0" else codes.view(
-        np.int8
-    )
-
-
-def _whole(nibbles: Any) -> Any:
-    """Bytes of Q4_0, each columns i and i + 16, as int8 -8..7 in order."""
-    return np.concatenate([nibbles & 15, nibbles >> 4], -1).view(np.int8) - np.int8(8)
-
-
-@np.errstate(all="ignore")
 def _rounded(scales: npt.NDArray[np.float32], codes: Any) -> tuple[npt.NDArray[np.uint16], Any]:
     """Any weights as Q8_0 has them; 0 for what is not a number."""
-    blocks = (scales[..., None] * codes).reshape(len(scales), -1, BLOCK)
-    rounded = (np.abs(blocks).max(-1) / np.float32(127)).astype(np.float16)
-    codes = np.rint(blocks / rounded[..., None].astype(np.float32))
+    weights = (scales[..., None] * codes).reshape(len(scales), -1, BLOCK)
+    rounded = (np.abs(weights).max(-1) / np.float32(127)).astype(np.float16)
+    codes = np.rint(weights / rounded[..., None].astype(np.float32))
     return rounded.view(np.uint16), np.clip(np.nan_to_num(codes, posinf=127, neginf=-127), -127, 127).astype(np.int8)
-
-
-def _split_q6_k(rows: Bytes) -> tuple[Any, Any]:
-    """256 weights: 128 bytes of low nibbles, 64 bytes of upper pairs of bits, 16 int8 scales, a float16 scale.
-
-    Each half of 128 weights is four runs of 32; two runs share bytes of nibbles, all four those of upper bits.
-    """
-    blocks = rows.reshape(len(rows), -1, 210)
-    nibbles = blocks[..., :128].reshape(*blocks.shape[:2], 2, 1, 2, 32)
-    low = np.concatenate([nibbles & 15, nibbles >> 4], -3).reshape(*blocks.shape[:2], 2, 4, 32)
-    pairs = blocks[..., 128:192].reshape(*blocks.shape[:2], 2, 1, 32) >> np.array([0, 2, 4, 6], np.uint8)[:, None]
-    codes = (low | (pairs & 3) << 4).view(np.int8) - np.int8(32)
-    scales = blocks[..., 192:208].view(np.int8) * np.ascontiguousarray(blocks[..., 208:]).view("<f2").astype(np.float32)
-    return scales.reshape(len(rows), -1), codes.reshape(len(rows), -1, 16)

@@ -36,19 +36,21 @@ void normalize(const float *x, const float *weight, const float *bias, int width
     store(out + i, fma((load(x + i) - mean) * scale, load(weight + i), load(bias + i)));
 }
 
+// Codes of -127..127 that times `scale` are nearest to `count` floats; returns the codes' sum.
+inline int to_int8(const float *x, int count, int8_t *codes, float *scale) {
+  Lanes most = splat(0);
+  for (int i = 0; i < count; i += kLanes) most = larger(most, absolute(load(x + i)));
+  float top = largest(most), inverse = top > 1e-30f ? 127.0f / top : 0.0f;  // 0 also if it is not a number
+  int total = 0;
+  for (int i = 0; i < count; i += kLanes)  // within +-127 as it is, unless some of them are not numbers
+    total += store_int8(codes + i, smaller(larger(load(x + i) * splat(inverse), splat(-127.0f)), splat(127.0f)));
+  *scale = top / 127.0f;
+  return total;
+}
+
 void quantize(const float *x, int blocks, ActivationBlock *out, size_t stride) {
-  for (int b = 0; b < blocks; b++, x += 32, out += stride) {
-    Lanes low = load(x), high = load(x + kLanes);
-    float top = largest(larger(absolute(low), absolute(high)));
-    float inverse = top > 1e-30f ? 127.0f / top : 0.0f;  // 0 also if it is not a number
-    int8_t *codes = reinterpret_cast<int8_t *>(out->words);
-    // Within +-127 as it is, unless some of them are not numbers.
-    const Lanes most = splat(127.0f), least = splat(-127.0f);
-    int total = store_int8(codes, smaller(larger(low * splat(inverse), least), most));
-    total += store_int8(codes + kLanes, smaller(larger(high * splat(inverse), least), most));
-    out->start = -8 * total;
-    out->scale = top / 127.0f;
-  }
+  for (int b = 0; b < blocks; b++, x += kBlock, out += stride)
+    out->start = -8 * to_int8(x, kBlock, reinterpret_cast<int8_t *>(out->words), &out->scale);
 }
 
 // x + bias times the logistic function of 2 sqrt(2 / pi) (x + 0.044715 x^3): gelu in its tanh form, gelu_new.
@@ -64,13 +66,43 @@ void accumulate(float *x, const float *y, const float *bias, int count) {
   for (int i = 0; i < count; i += kLanes) store(x + i, load(x + i) + (load(y + i) + load(bias + i)));
 }
 
-void to_half(const float *x, int count, uint16_t *out) {
-  for (int i = 0; i < count; i += kLanes) store_half(out + i, load(x + i));
+// The keys of sixteen positions, the first a multiple of 16; the value of one; the scale of an int8 key or value.
+template <class Code>
+inline Code *keys_at(const Attention &a, int start) {
+  return reinterpret_cast<Code *>(a.row(start, start % PHI_PAGE, sizeof(Code)));
+}
+template <class Code>
+inline Code *value_at(const Attention &a, int position) {
+  return reinterpret_cast<Code *>(a.row(position, PHI_PAGE + position % PHI_PAGE, sizeof(Code)));
+}
+inline float *scale_at(const Attention &a, int position, bool of_value) {
+  return reinterpret_cast<float *>(a.row(position, 2 * PHI_PAGE, 1)) + of_value * PHI_PAGE + position % PHI_PAGE;
+}
+
+inline void encode(const Attention &a, const float *x, int, bool, uint16_t *out) {
+  for (int i = 0; i < a.dimension; i += kLanes) store_half(out + i, load(x + i));
+}
+inline void encode(const Attention &a, const float *x, int position, bool of_value, int8_t *out) {
+  to_int8(x, a.dimension, out, scale_at(a, position, of_value));
+}
+
+template <class Code>
+void remember(const Attention &a, int position, const float *key, const float *value) {
+  Code codes[512], *keys = keys_at<Code>(a, position / kLanes * kLanes) + position % kLanes;
+  encode(a, key, position, false, codes);
+  for (int d = 0; d < a.dimension; d++) keys[d * kLanes] = codes[d];
+  encode(a, value, position, true, value_at<Code>(a, position));
+}
+
+// What the codes of sixteen positions' keys or values are to be multiplied by.
+template <class Code>
+inline Lanes scales(const Attention &a, int start, bool of_values) {
+  return sizeof(Code) == 1 ? load(scale_at(a, start, of_values)) : splat(1.0f);
 }
 
 // Sums over positions for `width` runs of sixteen dimensions of the values. They stay in registers as long as every loop
 // over them is unrolled, and nothing of the caller's is kept there.
-template <int queries, int width>
+template <class Code, int queries, int width>
 #if defined(__GNUC__)
 __attribute__((noinline))
 #endif
@@ -79,12 +111,12 @@ void weigh_values(const Attention &a, int first, int run, int count, const float
 #pragma GCC unroll 16
   for (int i = 0; i < queries * width; i++) out[i] = splat(0);
   for (int start = 0; start < count; start += PHI_PAGE) {
-    const uint16_t *values = a.value(start) + run * kLanes;
+    const Code *values = value_at<Code>(a, start) + run * kLanes;
     const float *scores = a.scores + start;
     for (int left = count - start < PHI_PAGE ? count - start : PHI_PAGE; left; left--, values += a.dimension, scores++) {
       Lanes v[width];
 #pragma GCC unroll 4
-      for (int j = 0; j < width; j++) v[j] = load_half(values + j * kLanes);
+      for (int j = 0; j < width; j++) v[j] = load(values + j * kLanes);
 #pragma GCC unroll 16
       for (int i = 0; i < queries * width; i++)
         out[i] = fma(v[i % width], splat(scores[size_t(i / width) * a.score_stride]), out[i]);
@@ -98,28 +130,29 @@ void weigh_values(const Attention &a, int first, int run, int count, const float
 
 // Attention of `queries` queries from the `first` on. Scores take sixteen positions at once, one in each lane; what
 // lies past a query's own position is masked, and adds exact zeros.
-template <int queries, int width>
+template <class Code, int queries, int width>
 void attend_group(const Attention &a, int first) {
   const int position = a.position + first, count = position + queries;
   const float *q = a.q + size_t(first) * a.q_stride;
   Lanes top[queries];
   for (int i = 0; i < queries; i++) top[i] = splat(-1e30f);
   for (int start = 0; start < count; start += kLanes) {
-    const uint16_t *keys = a.keys(start);
+    const Code *keys = keys_at<Code>(a, start);
     Lanes even[queries], odd[queries];
 #pragma GCC unroll 8
     for (int i = 0; i < queries; i++) even[i] = odd[i] = splat(0);
     for (int d = 0; d < a.dimension; d += 2, keys += 2 * kLanes) {
-      Lanes k0 = load_half(keys), k1 = load_half(keys + kLanes);
+      Lanes k0 = load(keys), k1 = load(keys + kLanes);
 #pragma GCC unroll 8
       for (int i = 0; i < queries; i++) {
         even[i] = fma(k0, splat(q[i * a.q_stride + d]), even[i]);
         odd[i] = fma(k1, splat(q[i * a.q_stride + d + 1]), odd[i]);
       }
     }
+    const Lanes scale = scales<Code>(a, start, false);
 #pragma GCC unroll 8
     for (int i = 0; i < queries; i++) {
-      Lanes score = up_to(start, position + i, even[i] + odd[i], splat(-1e30f));
+      Lanes score = up_to(start, position + i, (even[i] + odd[i]) * scale, splat(-1e30f));
       top[i] = larger(top[i], score);
       store(a.scores + size_t(i) * a.score_stride + start, score);
     }
@@ -131,26 +164,27 @@ void attend_group(const Attention &a, int first) {
     for (int start = 0; start < count; start += kLanes) {
       Lanes weight = up_to(start, position + i, exponential(load(scores + start) - most), splat(0));
       total = total + weight;
-      store(scores + start, weight);
+      store(scores + start, weight * scales<Code>(a, start, true));
     }
     inverse[i] = 1.0f / sum(total);
   }
   int runs = a.dimension / kLanes, run = 0;
-  for (; run + width <= runs; run += width) weigh_values<queries, width>(a, first, run, count, inverse);
-  for (; run < runs; run++) weigh_values<queries, 1>(a, first, run, count, inverse);
+  for (; run + width <= runs; run += width) weigh_values<Code, queries, width>(a, first, run, count, inverse);
+  for (; run < runs; run++) weigh_values<Code, queries, 1>(a, first, run, count, inverse);
 }
 
 // As many queries at once as the registers hold.
+template <class Code>
 void attend(const Attention &a) {
   int done = 0;
 #if EDGE_PHI_LANES == 512
-  for (; done + 8 <= a.queries; done += 8) attend_group<8, 2>(a, done);
+  for (; done + 8 <= a.queries; done += 8) attend_group<Code, 8, 2>(a, done);
 #endif
 #if EDGE_PHI_LANES == 512 || EDGE_PHI_LANES == 128
-  for (; done + 4 <= a.queries; done += 4) attend_group<4, 2>(a, done);
+  for (; done + 4 <= a.queries; done += 4) attend_group<Code, 4, 2>(a, done);
 #endif
-  for (; done + 2 <= a.queries; done += 2) attend_group<2, 2>(a, done);
-  for (; done < a.queries; done++) attend_group<1, 4>(a, done);
+  for (; done + 2 <= a.queries; done += 2) attend_group<Code, 2, 2>(a, done);
+  for (; done < a.queries; done++) attend_group<Code, 1, 4>(a, done);
 }
 
 }  // namespace

@@ -75,7 +75,8 @@ void product(const uint8_t *panel, int pairs, const ActivationBlock *x, int toke
 // A family's table. Constant, so that no code for these instructions runs before the processor has been asked.
 template <class Format4, class Format8>
 constexpr Kernels table(const char *name, bool (*usable)()) {
-  return {name, usable, product<Format4>, product<Format8>, normalize, quantize, gelu, accumulate, to_half, attend};
+  return {name, usable, product<Format4>, product<Format8>, normalize, quantize, gelu, accumulate,
+          {remember<uint16_t>, attend<uint16_t>}, {remember<int8_t>, attend<int8_t>}};
 }
 
 }  // namespace

@@ -27,8 +27,9 @@ from ...atomic import atomic_file
 from ...cores import usable_cores
 from ...errors import EdgePhiError, InvalidFile
 from ...gguf_header import GgufHeader
+from ...gguf_rows import TYPES, Bytes, split
 from . import library
-from .packing import BLOCK, FORMAT, PAIR_BYTES, PANEL_ROWS, TYPES, Bytes, pack, split
+from .packing import BLOCK, FORMAT, PAIR_BYTES, PANEL_ROWS, pack
 
 _MAX_CONTEXT = 8192  # tokens; phi-2's geometry then takes 2.7 GB of cache
 _CACHED_FROM_BYTES = 64 * 2**20  # smaller models are packed faster than a file is opened and written
@@ -60,7 +61,7 @@ def geometry_of(header: GgufHeader) -> library.Geometry | None:
     """What the engine needs to know of a Phi model, or None if it does not compute models of its types or shape.
 
     The matrices of the layers must be Q4_0 or Q8_0: both are packed without loss. The output head is computed in 8
-    bits whatever it is stored in.
+    bits whatever it is stored in. The cache is of float16.
 
     Raises:
         InvalidFile: as `gguf_model.read_config`.
@@ -86,6 +87,7 @@ def geometry_of(header: GgufHeader) -> library.Geometry | None:
         bits=4 if kinds == {"Q4_0"} else 8,
         epsilon=config.layer_norm_eps,
         theta=config.rope_theta,
+        cache_bits=16,
     )
     return geometry if library.plan_of(geometry) else None
 
@@ -226,7 +228,7 @@ def _key(header: GgufHeader, geometry: library.Geometry) -> dict[str, Any]:
         "bytes": stat.st_size,
         "modified_ns": stat.st_mtime_ns,
         "sample": sample.hexdigest(),
-        "geometry": {field[0]: getattr(geometry, field[0]) for field in library.Geometry._fields_},
+        "geometry": {name: getattr(geometry, name) for name, *_ in library.Geometry._fields_ if name != "cache_bits"},
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,18 +26,24 @@ def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 @pytest.fixture(scope="module")
-def loaded(artifact: Artifact) -> Iterator[NativeRuntime]:
-    runtime = NativeRuntime(artifact, threads=2)
+def kv(request: pytest.FixtureRequest) -> Any:
+    """What the cache keeps: both, one after the other, for tests that are marked with `native_engine.both_caches`."""
+    return getattr(request, "param", "float16")
+
+
+@pytest.fixture(scope="module")
+def loaded(artifact: Artifact, kv: Any) -> Iterator[NativeRuntime]:
+    runtime = NativeRuntime(artifact, threads=2, kv=kv)
     yield runtime
     runtime.close()
 
 
 @pytest.fixture(scope="module")
-def at_once(artifact: Artifact) -> npt.NDArray[np.float32]:
+def at_once(artifact: Artifact, kv: Any) -> npt.NDArray[np.float32]:
     """Logits of all of `native_engine.TOKENS`, in one call on one thread."""
     from native_engine import TOKENS
 
-    runtime = NativeRuntime(artifact, threads=1)
+    runtime = NativeRuntime(artifact, threads=1, kv=kv)
     logits = runtime.extend(TOKENS, all_logits=True)
     runtime.close()
     assert logits.shape == (len(TOKENS), 100)

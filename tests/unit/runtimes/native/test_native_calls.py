@@ -111,6 +111,8 @@ def test_calls_it_refuses(runtime: NativeRuntime, artifact: Artifact) -> None:
         NativeRuntime(artifact, threads=0)
     with pytest.raises(InvalidCall, match=r"there are .*portable"):
         NativeRuntime(artifact, kernels="mmx")
+    with pytest.raises(InvalidCall, match="there are float16, int8"):
+        NativeRuntime(artifact, kv="int4")  # type: ignore[arg-type]
 
 
 def test_the_engine_itself_refuses_what_the_runtime_would(runtime: NativeRuntime) -> None:

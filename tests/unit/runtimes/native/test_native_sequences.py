@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from native_engine import TOKENS
+from native_engine import TOKENS, both_caches
 
 from edge_phi.errors import InvalidFile
 from edge_phi.runtimes import native
@@ -16,8 +18,9 @@ from edge_phi.runtimes.native.pages import Pages
 from edge_phi.store import Artifact
 
 
+@both_caches
 def test_sequences_share_what_they_have_in_common(
-    runtime: NativeRuntime, at_once: npt.NDArray[np.float32], artifact: Artifact
+    runtime: NativeRuntime, at_once: npt.NDArray[np.float32], artifact: Artifact, kv: Any
 ) -> None:
     """Back from elsewhere, nothing that was computed is computed again: not after an edit, nor in another file."""
     edited = [*TOKENS[:100], *TOKENS[150:190]]
@@ -31,7 +34,7 @@ def test_sequences_share_what_they_have_in_common(
     assert runtime.reuse(TOKENS[10:]) == 50
     assert runtime.reuse(edited[:-1]) == len(edited) - 1
     np.testing.assert_array_equal(runtime.extend(edited[-1:]), there)
-    alone = NativeRuntime(artifact, threads=1)
+    alone = NativeRuntime(artifact, threads=1, kv=kv)
     np.testing.assert_array_equal(alone.extend(edited), there)
     alone.close()
 
@@ -47,12 +50,13 @@ def test_only_a_page_is_left_out_for_want_of_room(artifact: Artifact, monkeypatc
     runtime.close()
 
 
+@both_caches
 def test_a_snapshot_is_as_good_as_reading_again(
-    runtime: NativeRuntime, at_once: npt.NDArray[np.float32], artifact: Artifact
+    runtime: NativeRuntime, at_once: npt.NDArray[np.float32], artifact: Artifact, kv: Any
 ) -> None:
     runtime.extend(TOKENS[:75])
     state = runtime.snapshot()
-    other = NativeRuntime(artifact, threads=1)
+    other = NativeRuntime(artifact, threads=1, kv=kv)
     other.extend(TOKENS[:40])  # a page of it is known, and one holds only some of what is restored
     other.extend([7, 7, 7])
     other.restore(state, 75)
@@ -65,6 +69,17 @@ def test_a_snapshot_is_as_good_as_reading_again(
             other.restore(damaged, length)
         assert other.length == 0
     other.close()
+
+
+def test_a_snapshot_of_another_cache_is_refused(artifact: Artifact) -> None:
+    half, whole = NativeRuntime(artifact, threads=1, kv="int8"), NativeRuntime(artifact, threads=1)
+    half.extend(TOKENS[:40])
+    whole.extend(TOKENS[:10])
+    with pytest.raises(InvalidFile, match="no keys and values of 40 tokens"):
+        whole.restore(half.snapshot(), 40)
+    assert whole.length == 0
+    half.close()
+    whole.close()
 
 
 @settings(max_examples=60)
