@@ -11,11 +11,10 @@ import platformdirs
 import typer
 
 from . import lineage, store
+from .engines import ENGINES
 from .errors import EdgePhiError, MissingExtra
 from .evaluate.sandbox import Isolation, probe
-from .measure.machine import ENGINE_PACKAGES, Machine, this_machine
-
-_EXTRAS = {"torch": "train", "onnx": "", "native": "", "llama_cpp": "gguf"}  # "": comes with the package
+from .measure.machine import Machine, this_machine
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def _lines(examined: Examined) -> list[str]:
         ("system", machine.system),
         ("processor", f"{machine.cpu}, {machine.cores} cores usable{sets}"),
         ("memory", memory),
-        *((f"engine {engine}", _engine(engine, machine)) for engine in ENGINE_PACKAGES),
+        *((f"engine {engine}", _engine(engine, machine)) for engine in ENGINES),
         *examined.places.items(),
         (store.DEFAULT_MODEL, examined.damage or "as it was shipped, by its hashes"),
         *(
@@ -98,23 +97,18 @@ def _lines(examined: Examined) -> list[str]:
     return [f"{name:{width}}  {said}" for name, said in rows]
 
 
-def _engine(engine: str, machine: Machine) -> str:
-    if engine == "native":
-        return _native()
-    packages = ENGINE_PACKAGES[engine]
-    if all(package in machine.engines for package in packages):
-        return ", ".join(f"{package} {machine.engines[package]}" for package in packages)
-    extra = _EXTRAS[engine]
-    return f"not installed: pip install 'edge-phi[{extra}]'" if extra else "missing: install edge-phi again"
+def _engine(name: str, machine: Machine) -> str:
+    from .runtimes import instruction_set  # with numpy, which nothing else here needs
 
-
-def _native() -> str:
-    from .runtimes import native  # with numpy, which nothing else here needs
-
+    packages, extra = ENGINES[name].packages, ENGINES[name].extra
+    if not all(package in machine.engines for package in packages):
+        return f"not installed: pip install 'edge-phi[{extra}]'" if extra else "missing: install edge-phi again"
     try:
-        return f"computes with {native.kernels()[0]}"
+        chosen = instruction_set(name)
     except MissingExtra as error:
         return f"not there: {error}"
+    versions = ", ".join(f"{package} {machine.engines[package]}" for package in packages)
+    return versions + (f", computes with {chosen}" if chosen else "")
 
 
 def _verdict(isolation: Isolation) -> str:

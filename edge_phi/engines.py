@@ -1,8 +1,9 @@
-"""Which engine loads which form of a model on this machine."""
+"""The engines there are, and which of them loads which form of a model on this machine."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import InvalidCall
@@ -12,6 +13,24 @@ NATIVE_LIBRARY = Path(__file__).parent / "runtimes" / "native" / "engine.so"
 
 # Chooses the engine of every GGUF file: for comparing, and where one of them is in trouble.
 VARIABLE = "EDGE_PHI_GGUF_ENGINE"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What is to be known of an engine without loading it; `edge_phi.runtimes` has a module of its name."""
+
+    form: str  # what the names of the forms it loads begin with; see `store.Artifact.name`
+    packages: tuple[str, ...]  # whose versions change its figures
+    extra: str = ""  # of edge-phi, which installs it; without one it comes with the package
+
+
+# The one to be used by default, where a model has forms for several, comes first.
+ENGINES = {
+    "native": Engine("gguf", ("edge-phi",)),
+    "onnx": Engine("onnx", ("onnxruntime",)),
+    "llama_cpp": Engine("gguf", ("llama-cpp-python",), "gguf"),
+    "torch": Engine("torch", ("torch", "transformers"), "train"),
+}
 
 _ENGINE = {"safetensors": "torch", "onnx": "onnx", "gguf": "llama_cpp"}
 _NATIVE_QUANTS = ("q4_0",)  # what the native engine is faster at than llama.cpp

@@ -57,7 +57,7 @@ class Artifact:
 
     @property
     def engine(self) -> str:
-        """The runtime that loads it: onnx, native, llama_cpp or torch; see `engines.engine_for`."""
+        """The runtime that loads it, one of `engines.ENGINES`; see `engines.engine_for`."""
         return engines.engine_for(self.format, self.quant)
 
     @property
@@ -132,9 +132,9 @@ class Model:
         return min(self.artifacts, key=_last_choice)
 
 
-def _last_choice(artifact: Artifact) -> tuple[bool, bool, int]:
-    """What is to be used by default comes first: quantized, and in our own engine where it is built."""
-    return artifact.quant == "float32", artifact.engine != "native", _PREFERENCE.index(artifact.format)
+def _last_choice(artifact: Artifact) -> tuple[bool, int]:
+    """What is to be used by default comes first: quantized, and in the engine that is to be preferred."""
+    return artifact.quant == "float32", list(engines.ENGINES).index(artifact.engine)
 
 
 _PREFERENCE: list[Format] = ["onnx", "gguf", "safetensors"]

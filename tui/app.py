@@ -16,6 +16,7 @@ from textual.command import Provider
 from textual.filter import LineFilter
 from textual.screen import ModalScreen
 
+from edge_phi.engines import ENGINES
 from edge_phi.errors import EdgePhiError
 from edge_phi.store import DEFAULT_MODEL
 
@@ -271,5 +272,4 @@ def _collect_from_now_on() -> None:
 
 def _form(choice: EngineChoice) -> str:
     """What `--quant` calls it."""
-    format_ = {"native": "gguf", "llama_cpp": "gguf"}.get(choice.engine, choice.engine)
-    return f"{format_}:{choice.quant}"
+    return f"{ENGINES[choice.engine].form}:{choice.quant}"

@@ -112,8 +112,8 @@ def figures_of(artifact: Artifact, measurements: Sequence[Measurement]) -> Figur
     bases = [measurement.base_rss_bytes for measurement in measurements]
     return Figures(
         name=artifact.name,
-        engine=artifact.engine,
-        engine_version=engine_version(artifact.engine),
+        engine=measurements[0].engine,
+        engine_version=engine_version(measurements[0].engine),
         quant=artifact.quant,
         threads=measurements[0].threads,
         load_ms=median(measurement.load_ms for measurement in measurements),

@@ -13,14 +13,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..cores import usable_cores
-
-# Packages whose version changes the figures, by engine.
-ENGINE_PACKAGES = {
-    "torch": ("torch", "transformers"),
-    "onnx": ("onnxruntime",),
-    "native": ("edge-phi",),
-    "llama_cpp": ("llama-cpp-python",),
-}
+from ..engines import ENGINES
 
 # Only the instruction sets that some engine has a kernel for: /proc/cpuinfo's word and the usual name.
 _INSTRUCTION_SETS = {
@@ -64,8 +57,8 @@ def this_machine() -> Machine:
         edge_phi=__version__,
         engines={
             package: version
-            for packages in ENGINE_PACKAGES.values()
-            for package in packages
+            for engine in ENGINES.values()
+            for package in engine.packages
             if (version := _version(package))
         },
         load_average=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
@@ -82,7 +75,7 @@ def busy_line(machine: Machine) -> str:
 
 def engine_version(engine: str) -> str:
     """The packages behind an engine with their versions, as in "torch 2.13.0, transformers 4.57.6"."""
-    packages = ENGINE_PACKAGES.get(engine, ())
+    packages = ENGINES[engine].packages if engine in ENGINES else ()
     return ", ".join(f"{package} {version}" for package in packages if (version := _version(package)))
 
 

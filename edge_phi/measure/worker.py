@@ -43,6 +43,7 @@ class Measurement:
     """What one process found: one round of one form of a model."""
 
     load_ms: float  # engine's import included: what a command that completes once has to wait
+    engine: str  # that was loaded, which is not always the one that was looked for
     threads: int
     base_rss_bytes: int | None  # the interpreter with numpy, before the engine was imported
     peak_rss_bytes: int | None  # all of the process
@@ -96,7 +97,8 @@ def _measure_here(job: Job, base_rss_bytes: int | None) -> Measurement:
         if job.cursors:
             session = Session(runtime, open_tokenizer(job.artifact), model=job.artifact.model, load_ms=load_ms)
             first_lines = first_lines_ms(session, job.cursors)
-        return Measurement(load_ms, runtime.info.threads, base_rss_bytes, peak, timings, first_lines)
+        info = runtime.info
+        return Measurement(load_ms, info.engine, info.threads, base_rss_bytes, peak, timings, first_lines)
     finally:
         runtime.close()
 

@@ -25,7 +25,7 @@ from ..tokenizer import Tokenizer
 class RuntimeInfo:
     """What is loaded and how."""
 
-    engine: str  # "onnx", "native", "llama_cpp" or "torch"
+    engine: str  # one of `engines.ENGINES`
     quant: str  # as `Artifact.quant`: "float32", "int4", "q4_0", ...
     file_bytes: int
     vocab_size: int  # width of a row of logits
@@ -127,6 +127,19 @@ def open_runtime(artifact: Artifact, *, threads: int | None = None) -> Runtime:
     from .torch import TorchRuntime
 
     return TorchRuntime(artifact, threads=threads)
+
+
+def instruction_set(engine: str) -> str:
+    """What an engine computes with on this processor; empty where it chooses without telling.
+
+    Raises:
+        MissingExtra: it comes with edge-phi and could not be built when that was installed.
+    """
+    if engine != "native":
+        return ""
+    from .native import kernels
+
+    return kernels()[0]
 
 
 def open_tokenizer(artifact: Artifact) -> Tokenizer:

@@ -10,6 +10,7 @@ import pytest
 
 from edge_phi import doctor, store
 from edge_phi.cli import main
+from edge_phi.engines import Engine
 from edge_phi.evaluate.sandbox import Isolation, Mechanism
 
 
@@ -47,7 +48,7 @@ def test_a_damaged_model_is_an_error(
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     gone = Isolation((Mechanism("namespaces", False, "unshare: Operation not permitted"),))
     monkeypatch.setattr(doctor, "probe", lambda: gone)
-    monkeypatch.setattr(doctor, "ENGINE_PACKAGES", {"torch": ("torch-of-no-name",)})
+    monkeypatch.setattr(doctor, "ENGINES", {"torch": Engine("torch", ("torch-of-no-name",), "train")})
     assert main(["doctor"]) == 0
     out = capsys.readouterr().out
     assert "sandbox: namespaces  no: unshare: Operation not permitted" in out

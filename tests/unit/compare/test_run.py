@@ -54,7 +54,7 @@ class Engines:
         slow = 10.0 if job.artifact.quant == "float32" else 5.0
         timings = tuple(PromptTiming(len(prompt), 8 * slow, (slow,) * 3, (1, 2, 3, 4)) for prompt in job.prompts)
         waits = tuple(None if place == 0 else slow * place for place, _ in enumerate(job.cursors))
-        return Measurement(20.0, job.threads, 30, 100, timings, waits)
+        return Measurement(20.0, job.artifact.engine, job.threads, 30, 100, timings, waits)
 
     def fidelity(self, artifact: Artifact, baseline: Artifact, windows: Windows, threads: int) -> Fidelity:
         if artifact.quant == self.broken:

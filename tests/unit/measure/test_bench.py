@@ -55,7 +55,7 @@ def scripted(jobs: list[Job], **refusals: EdgePhiError) -> Callable[[Job], Measu
             raise refusals[kind]
         itl, tokens = (5.0, (1, 2, 9, 9)) if job.artifact.quant == "int4" else (10.0, (1, 2, 3, 4))
         timings = tuple(PromptTiming(len(prompt), 50.0, (itl,) * 3, tokens) for prompt in job.prompts)
-        return Measurement(20.0, job.threads, 30, 100, timings)
+        return Measurement(20.0, job.artifact.engine, job.threads, 30, 100, timings)
 
     return measure
 

@@ -18,7 +18,7 @@ def gguf(folder: Path, quant: str, file_bytes: int) -> Artifact:
 
 def measurement(load_ms: float, ttft_ms: float, itl_ms: float, peak_rss_bytes: int | None = 10) -> Measurement:
     timing = PromptTiming(100, ttft_ms, (itl_ms,) * 3, (1, 2, 3, 4))
-    return Measurement(load_ms, 2, 4, peak_rss_bytes, (timing,))
+    return Measurement(load_ms, "llama_cpp", 2, 4, peak_rss_bytes, (timing,))
 
 
 def test_medians_over_rounds_and_the_highest_peak(tmp_path: Path) -> None:
