@@ -28,12 +28,12 @@ class Balance:
 
     def __init__(self, cursor: Cursor) -> None:
         self._cursor = cursor
-        self._known: dict[Open, tuple[int, int]] = {}
+        self._known: dict[Open, tuple[int, int, int]] = {}
         # Where the code after the cursor ends that belongs to the statement there.
         self._statement = next(
             (sign.end for sign in scan(cursor.after[:_REACH], cursor.open) if sign.statement), _REACH
         )
-        self._faults, _ = self._after(cursor.open)
+        self._faults, self._lone, _ = self._after(cursor.open)
         self._text = next((index for index, frame in enumerate(cursor.open) if _is_triple(frame)), -1)
         self._text_closes = self._text >= 0 and cursor.after.count(cursor.open[self._text].lstrip("f")) % 2 == 1
 
@@ -79,20 +79,23 @@ class Balance:
             return not ours
         if self._text_closes:  # and what comes after is no code
             return False
-        faults, kept = self._after(opened)
-        return faults <= self._faults and kept <= typed
+        faults, lone, kept = self._after(opened)
+        # A string that was not closed is not made up for by a bracket that it held and that has no partner now.
+        return faults <= self._faults and lone <= self._lone and kept <= typed
 
-    def _after(self, opened: Open) -> tuple[int, int]:
-        """What is lost if the code after the cursor comes where `opened` is, and how many frames it does not close."""
+    def _after(self, opened: Open) -> tuple[int, int, int]:
+        """What is lost if the code after the cursor comes where `opened` is, how much of it are closing brackets, and
+        how many frames it does not close."""
         if opened not in self._known:
-            faults, kept, end = 0, len(opened), opened
+            faults, lone, kept, end = 0, 0, len(opened), opened
             for sign in scan(self._cursor.after[:_REACH], opened):
                 faults, end = faults + sign.lost, sign.open
+                lone += sign.lost if self._cursor.after[sign.start] in ")]}" else 0
                 if not sign.lost:
                     kept = min(kept, len(end))
                 if sign.statement and sign.end >= self._statement:
                     break
-            self._known[opened] = faults + len([frame for frame in end if frame != "#"]), kept
+            self._known[opened] = faults + len([frame for frame in end if frame != "#"]), lone, kept
         return self._known[opened]
 
 

@@ -33,6 +33,7 @@ class Above(NamedTuple):
 
     indents: tuple[str, ...] = ()  # of the blocks that the last one is in, outermost first
     header: bool = False  # whether the last one opens a block
+    definition: bool = False  # whether that is the block of a function or class
 
 
 def cursor_between(before: str, after: str) -> Cursor:
@@ -71,6 +72,11 @@ def is_compound(statement: str) -> bool:
     return bool(_COMPOUND.match(statement))
 
 
+def is_definition(statement: str) -> bool:
+    """Whether a statement, as far as it goes, defines a function or class."""
+    return bool(_DEFINITION.match(statement))
+
+
 def opens_block(statement: str) -> bool:
     """Whether a whole statement is a header, its body to come."""
     return is_compound(statement) and bool(_COLON.search(statement))
@@ -82,6 +88,7 @@ _BLANK_LINES = re.compile(r"(?:[^\S\n]*(?:#[^\n]*)?\n)+")
 _COMPOUND = re.compile(
     r"\s*(?:async\s+)?(?:def|class|if|for|while|with|try|elif|else|except|finally|match|case)\b", re.ASCII
 )
+_DEFINITION = re.compile(r"\s*(?:async\s+)?(?:def|class)\b", re.ASCII)
 _COLON = re.compile(r":[^\S\n]*(?:#[^\n]*)?\n?\Z")
 
 
@@ -100,7 +107,7 @@ def _look_above(text: str) -> tuple[int, Open, Above]:
         if sign.statement:
             starts.append(sign.end)
     indents: list[str] = []
-    header = False
+    header = definition = False
     for start, end in zip(reversed(starts[:-1]), reversed(starts[1:]), strict=True):
         statement = text[start:end]
         if not statement.strip() or statement.lstrip().startswith("#"):
@@ -108,8 +115,9 @@ def _look_above(text: str) -> tuple[int, Open, Above]:
         indent = indent_of(statement)
         if not indents:
             header = opens_block(statement)
+            definition = header and is_definition(statement)
         if not indents or columns(indent) < columns(indents[-1]):
             indents.append(indent)
         if not indent:
             break
-    return starts[-1], opened, Above(tuple(reversed(indents)), header)
+    return starts[-1], opened, Above(tuple(reversed(indents)), header, definition)

@@ -2,7 +2,8 @@
 
 The model's text is only ever cut, and text once shown stays. So of the first line each word is offered as it comes, as
 long as brackets and strings agree with the code around (balance.py); of what follows, statement after statement, each
-when it is finished (statements.py). A line with code right of the cursor ends before it (one_line.py).
+when it is finished (statements.py). A line with code right of the cursor ends before it (one_line.py). Only a docstring
+that the model does not finish is closed (docstring.py), where nothing else is left.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 
 from .balance import Balance, Span
 from .cursor import Cursor, cursor_between
+from .docstring import closed_docstring
 from .one_line import space_before
 from .statements import Finished, dangles, finished
 from .stops import rules_at
@@ -25,7 +27,7 @@ def shape(before: str, after: str) -> StopRule:
     rules = rules_at(cursor, balance)
 
     def rule(text: str, ended: bool) -> Verdict:
-        end, stop = judge(rules, text, ended=ended)
+        end, stop, _ = judge(rules, text, ended=ended)
         signs = balance.signs(text)
         spans, lost = balance.spans(text, signs, ended=ended)
         if lost is not None and lost <= end:
@@ -39,7 +41,8 @@ def shape(before: str, after: str) -> StopRule:
         if statements.misplaced is not None and statements.misplaced <= end:
             end, stop = statements.misplaced, True
         places = [*_of_first_line(cursor, text, spans, end), *_of_others(cursor, text, spans, statements, end)]
-        return Verdict(max(places, default=0), stop)
+        last = max(places, default=0)
+        return Verdict(last, stop, "" if text[:last].strip() else closed_docstring(cursor, text, signs, end))
 
     return rule
 

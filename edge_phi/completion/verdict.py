@@ -11,6 +11,7 @@ class Verdict(NamedTuple):
 
     end: int
     stop: bool = False
+    instead: str = ""  # the completion, if it ends here and nothing of the text stays
 
 
 class Exact(Verdict):
@@ -31,4 +32,5 @@ def judge(rules: Sequence[StopRule], text: str, *, ended: bool) -> Verdict:
     verdicts = [rule(text, ended) for rule in rules]
     stops = [verdict for verdict in verdicts if verdict.stop]
     least = min(stops or verdicts, key=lambda verdict: verdict.end)
-    return least if isinstance(least, Exact) else Verdict(len(text[: least.end].rstrip()), bool(stops))
+    instead = next((verdict.instead for verdict in verdicts if verdict.instead), "")
+    return least if isinstance(least, Exact) else Verdict(len(text[: least.end].rstrip()), bool(stops), instead)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from scripted import TypingRuntime
 
+from edge_phi.completion.cursor import Cursor, cursor_between
 from edge_phi.completion.decode import DecodeSettings
 from edge_phi.completion.session import Session
 from edge_phi.tokenizer import Tokenizer, load_tokenizer
@@ -68,6 +70,38 @@ def tokenizer(tiny_checkpoint: Path) -> Tokenizer:
 def test_there_are_enough_cases_and_no_two_of_one_name() -> None:
     assert len(CASES) >= 60
     assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_every_kind_of_place_has_cases() -> None:
+    missing = []
+    for kind, is_one in KINDS.items():
+        cases = [case for case in CASES if is_one(case, cursor_between(*_with_feeds(case)))]
+        if len(cases) < 2:
+            missing.append(kind)
+    assert not missing
+
+
+def _with_feeds(case: Case) -> tuple[str, str]:
+    return case.before.replace(case.newline, "\n"), case.after.replace(case.newline, "\n")
+
+
+_CLASS_BODY = re.compile(r"^class [^\n]*:\n(?:(?:[ \t].*)?\n)*[ \t]+\Z", re.MULTILINE)
+
+KINDS: dict[str, Callable[[Case, Cursor], bool]] = {
+    "in the middle of a line": lambda case, at: bool(at.line.strip() and at.right),
+    "after a colon": lambda case, at: case.before.rstrip().endswith(":") and not case.after.strip(),
+    "inside a call": lambda case, at: at.open[-1:] == ("(",) and re.search(r"\w\([^()]*\Z", case.before) is not None,
+    "in a docstring": lambda case, at: '"""' in at.open,
+    "at a decorator": lambda case, at: re.search(r"^\s*@.*\Z", case.before, re.MULTILINE) is not None,
+    "in a dictionary": lambda case, at: at.open[-1:] == ("{",),
+    "before a suffix that the model repeats": lambda case, at: bool(at.right) and at.right in case.written,
+    "tabs": lambda case, at: "\t" in case.before,
+    "CRLF": lambda case, at: case.newline == "\r\n",
+    "no newline at the end": lambda case, at: bool(case.before) and not (case.before + case.after).endswith("\n"),
+    "not ASCII": lambda case, at: not case.before.isascii(),
+    "a class body": lambda case, at: _CLASS_BODY.search(case.before) is not None,
+    "nested brackets": lambda case, at: len([frame for frame in at.open if frame in "([{"]) > 1,
+}
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

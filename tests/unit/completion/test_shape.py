@@ -128,14 +128,20 @@ def _unbalanced(source: str) -> int:
 def offered(before: str, after: str, written: str, *, piece: int = 1) -> str:
     """What a model that writes `written`, `piece` characters at a time, leaves at the cursor."""
     rules = (shape(before, after),)
-    shown = ""
+    shown = instead = ""
     for count in range(piece, len(written) + piece, piece):
-        end, stop = judge(rules, written[:count], ended=count >= len(written))
+        end, stop, instead = judge(rules, written[:count], ended=count >= len(written))
         assert end >= len(shown), f"text once shown was cut: {shown!r} after {written[:count]!r}"
         shown = written[:end]
         if stop:
             break
-    return shown
+    return shown or instead
+
+
+def _is_of(written: str, text: str) -> bool:
+    """Whether `text` is the beginning of what was written, or of its lines, and the end of a docstring."""
+    lines, _, last = text.rpartition("\n")
+    return written.startswith(text) or (written.startswith(lines) and last.strip() in ('"""', "'''"))
 
 
 @st.composite
@@ -161,7 +167,7 @@ def test_no_bracket_is_left_open_and_no_line_is_doubled(
     true_rest = missing + after
     written = true_rest[: max(len(missing), known) if known else len(missing)] + garbage
     text = offered(before, after, written, piece=piece)
-    assert written.startswith(text)
+    assert _is_of(written, text)
     assert _unbalanced(before + text + after) <= _unbalanced(before + after), _show(before, text, after)
     first = after.split("\n", 1)[0].strip()
     if first:
@@ -171,6 +177,31 @@ def test_no_bracket_is_left_open_and_no_line_is_doubled(
         lines = (before.rpartition("\n")[2] + text).split("\n")
         repeats = [line for line in lines[1:] if below and line.rstrip() == below.rstrip()]
         assert not repeats, _show(before, text, after)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    header=st.sampled_from(
+        ["def f(a):", "class A:", "@d\nasync def f(\n    a,\n) -> int:  # (", "x = 1", "while x:", ""]
+    ),
+    outer=st.sampled_from(["", "class B:\n    "]),
+    begin=st.sampled_from(['"""', "'''", 'r"""']),
+    lines=st.lists(st.sampled_from(["Return (a", "it's", ">>> f(1)", "", '"quoted"', "a \\", "[1]"]), max_size=6),
+    after=st.sampled_from(["", "\n", "\nx = 1\n", '\n    """\n    Docs.\n    """\n']),
+)
+def test_a_docstring_without_an_end_breaks_nothing(
+    header: str, outer: str, begin: str, lines: list[str], after: str
+) -> None:
+    indent = " " * (len(outer.rpartition("\n")[2]) + 4)
+    before = outer + header.replace("\n", "\n" + indent[4:]) + "\n"
+    written = indent + begin + ("\n" + indent).join([*lines, ""])
+    text = offered(before, after, written)
+    assert _is_of(written, text)
+    if text:
+        assert _parses(before + text + (after if not outer else "\n")), _show(before, text, after)
+        closed = not written.startswith(text)
+        documented = "def" in header or "class" in header or (outer and not header)
+        assert not closed or (documented and not after.lstrip().startswith('"""'))
 
 
 @settings(max_examples=100, deadline=None)
@@ -185,7 +216,7 @@ def test_what_parsed_parses(parts: tuple[str, str, str], piece: int) -> None:
         )
     )
     text = offered(before, after, missing + after[:300], piece=piece)
-    assert missing.startswith(text) or not missing.strip(), _show(before, text, after)
+    assert _is_of(missing, text) or not missing.strip(), _show(before, text, after)
     one_line = bool(after.split("\n", 1)[0].strip())
     if text and ((one_line and "\n" not in missing) or (not one_line and _parses(before + after))):
         assert _parses(before + text + after), _show(before, text, after)

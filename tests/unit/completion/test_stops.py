@@ -12,7 +12,7 @@ def completed(before: str, written: str, after: str = "") -> str:
     rules = stop_rules(before, after)
     shown = ""
     for count in range(1, len(written) + 1):
-        end, stop = judge(rules, written[:count], ended=count == len(written))
+        end, stop, _ = judge(rules, written[:count], ended=count == len(written))
         assert end >= len(shown), "text once shown was cut"
         shown = written[:end]
         if stop:
