@@ -30,6 +30,14 @@ def complete(
     quant: Annotated[
         str, typer.Option("--quant", "-q", help="A form of the model: onnx:int4, or only int4.", show_default=False)
     ] = "",
+    draft: Annotated[
+        str,
+        typer.Option(
+            metavar="MODEL",
+            help="A smaller model of the same tokenizer, to guess ahead where that pays.",
+            show_default=False,
+        ),
+    ] = "",
     max_tokens: Annotated[int, typer.Option(help="Stop after so many tokens.")] = 128,
     temperature: Annotated[float, typer.Option(help="0 takes the most probable token, more varies.")] = 0.0,
     top_p: Annotated[
@@ -60,6 +68,7 @@ def complete(
         at=at,
         model=model,
         quant=quant,
+        draft=draft,
         max_tokens=max_tokens,
         temperature=temperature,
         top_p=top_p,

@@ -52,7 +52,8 @@ def decode(
         EdgePhiError: the model's logits are not numbers.
     """
     start_ns = time.perf_counter_ns()
-    random = np.random.default_rng(settings.seed)
+    # Importing numpy.random takes as long as a token of a small model.
+    random = np.random.default_rng(settings.seed) if settings.temperature else None
     stream, ends = TextStream(tokenizer), tokenizer.ends
     healing = healing or Healing()
     healed = 0 if healing.choices else None  # how many of its canonical tokens came; None once past it
@@ -82,7 +83,7 @@ def decode(
         if healed is None:
             chosen.append(token)
         if settings.min_logprob is not None and healed is None:
-            confidence.add(_logprob(logits, allowed, token))
+            confidence.add(logprob(logits, allowed, token))
 
         ended = token in ends
         text += stream.finish() if ended else stream.push(token)
@@ -91,12 +92,13 @@ def decode(
         if full and not ended:
             text += stream.finish()
         # What is held back when no more may be written is left out, for it may have become anything.
-        end, stopped = judge(stops, text[typed:], ended=ended)
+        end, stopped, instead = judge(stops, text[typed:], ended=ended)
         end = max(settled, end) if confidence.sure else settled
         over = ended or stopped or full or confidence.lost
         if over:
             reader.forget()
-        yield Step(token, text[typed + settled : typed + end], time_ns)
+        replaced = over and not (settled or end) and confidence.sure
+        yield Step(token, instead if replaced else text[typed + settled : typed + end], time_ns)
         settled = end
         if confidence.lost or (over and not confidence.sure):
             return "unsure"
@@ -121,9 +123,11 @@ def choose(
     logits: npt.NDArray[np.float32],
     allowed: npt.NDArray[np.int64] | None,
     settings: DecodeSettings,
-    random: np.random.Generator,
+    random: np.random.Generator | None,
 ) -> int:
     """An id of `logits` (float32 [vocabulary]), one of `allowed` (int64 [choices]) if that is given.
+
+    `random` may be None where the temperature is 0.
 
     Raises:
         EdgePhiError: the logits are not numbers.
@@ -132,11 +136,15 @@ def choose(
         logits = logits[allowed]
     if np.isnan(logits).any():
         raise EdgePhiError("the model's logits are not numbers: its weights are damaged, get the model again")
-    index = int(logits.argmax()) if settings.temperature == 0 else _sample(logits, settings, random)
+    if settings.temperature == 0:
+        index = int(logits.argmax())
+    else:
+        assert random is not None
+        index = _sample(logits, settings, random)
     return index if allowed is None else int(allowed[index])
 
 
-def _logprob(logits: npt.NDArray[np.float32], allowed: npt.NDArray[np.int64] | None, token: int) -> float:
+def logprob(logits: npt.NDArray[np.float32], allowed: npt.NDArray[np.int64] | None, token: int) -> float:
     """The natural log-probability of `token` among `allowed`, or all of `logits` (float32 [vocabulary])."""
     among = logits if allowed is None else logits[allowed]
     highest = among.max()
@@ -188,7 +196,7 @@ class _Reader:
             self.length += 1
         else:
             self.forget()
-            self._read(self._drafted(room), cancel)
+            self._read(self._drafted(room, cancel), cancel)
         # Alone, a token's logits differ a little in some engines: where two are near, that must not decide.
         if self._together and self._speculation is not None and _undecided(self._rows[0], self._speculation.curve.tie):
             self.length -= 1
@@ -209,13 +217,13 @@ class _Reader:
         if self._runtime.length > self.length:
             self._runtime.rewind(self.length)
 
-    def _drafted(self, room: int) -> list[int]:
+    def _drafted(self, room: int, cancel: threading.Event | None) -> list[int]:
         if self._speculation is None or not self._pushed:  # a prompt is read by itself
             return []
         self._speculation.push(self._pushed)
         self._pushed = []
         room = min(room, self._runtime.info.context_length - self.length - len(self._unread))
-        return self._speculation.draft(room)
+        return self._speculation.draft(room, cancel)
 
     def _read(self, draft: list[int], cancel: threading.Event | None) -> None:
         while len(self._unread) > _PORTION:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -13,18 +14,21 @@ from ..errors import Cancelled, InvalidFile
 from ..runtimes import AdjustsThreads, Remembers, Runtime, RuntimeInfo, Snapshots, open_runtime, open_tokenizer
 from ..store import DEFAULT_MODEL, find_model
 from ..tokenizer import Tokenizer
-from .curve import Key, curve_key, engine_key, measure_curve, store_curve, stored_curve
+from .curve import curve_key, curve_of, measure_curve, store_curve, stored_curve
 from .decode import GREEDY, DecodeSettings, decode
+from .draft import open_draft
+from .measured import Key, engine_key, machine_key
 from .newlines import from_feeds, newline_at, to_feeds
 from .others import Others
 from .prefix import common_prefix
 from .prompt import Prompt, PromptBuilder
 from .shape import shape
 from .snapshots import SnapshotFolder, snapshot_key
-from .speculate import Speculation
+from .speculate import DraftModel, Speculation
 from .suggestion import Finish, Step
 from .suggestion import Suggestion as Suggestion
 from .suggestion import Timing as Timing
+from .threads import measure_threads, store_threads, stored_threads
 
 _WORTH_KEEPING = 128  # tokens that are sooner taken from a disk than read again
 
@@ -40,7 +44,8 @@ class Session:
         model: str,
         load_ms: float,
         speculation: Speculation | None = None,
-        curve_key: Key | None = None,
+        machine: Key | None = None,
+        most_threads: int | None = None,
         snapshots: SnapshotFolder | None = None,
     ) -> None:
         """Take over a runtime.
@@ -51,7 +56,8 @@ class Session:
             model: its name.
             load_ms: how long loading both took.
             speculation: drafts for this model; None where nothing is known of the engine's speed.
-            curve_key: under which the engine's append curve is kept, to be measured in idle time.
+            machine: the `machine_key`, under which is kept what is measured in idle time; None to measure nothing.
+            most_threads: the best number of threads up to this is to be found; None where the runtime has its number.
             snapshots: where what was read is kept, if the runtime can give it.
         """
         start_ns = time.perf_counter_ns()
@@ -61,7 +67,7 @@ class Session:
         self._prompts = PromptBuilder(tokenizer, runtime.info.context_length)
         self._load_ms = load_ms + (time.perf_counter_ns() - start_ns) / 1e6
         self._speculation = speculation
-        self._curve_key = curve_key
+        self._machine, self._most_threads = machine, most_threads
         self._snapshots = snapshots
         self._threads, self._others = runtime.info.threads, Others()
         self._cached: list[int] = []  # the tokens in the runtime's cache
@@ -134,21 +140,19 @@ class Session:
     def use_idle_time(self, cancel: threading.Event) -> None:
         """Do what makes later suggestions faster, each once; until it is done or soon after `cancel` is set.
 
-        That is: measure what speculation has to know of this engine, if nobody has; keep what has been read on disk.
+        That is: find the best number of threads, while others leave the cores alone, and measure what speculation has
+        to know of this engine, if nobody has; keep what has been read on disk.
 
         Raises:
             EdgePhiError: the engine fails.
         """
         with self._lock:
-            if self._speculation is None and self._curve_key is not None:
-                try:
-                    curve = measure_curve(self._runtime, cancel)
-                except Cancelled:
-                    return
-                finally:
-                    self._cached = self._cached[: self._runtime.length]
-                store_curve(self._curve_key, curve)
-                self._speculation = Speculation(curve)
+            try:
+                self._measure(cancel)
+            except Cancelled:
+                return
+            finally:
+                self._cached = self._cached[: self._runtime.length]
             runtime, cached = self._runtime, self._cached
             if self._snapshots is None or not isinstance(runtime, Snapshots) or cancel.is_set():
                 return
@@ -160,6 +164,8 @@ class Session:
         with self._lock:
             self._cached = []
             self._runtime.close()
+            if self._speculation is not None:
+                self._speculation.close()
 
     def __enter__(self) -> Session:
         return self
@@ -168,6 +174,25 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _measure(self, cancel: threading.Event) -> None:
+        """Find out about the engine what nobody has on this machine."""
+        runtime, machine = self._runtime, self._machine
+        if machine is None:
+            return
+        before = self._threads
+        if isinstance(runtime, AdjustsThreads):
+            if self._most_threads is not None and not round(self._others.busy_cores()):
+                self._threads = measure_threads(runtime, self._most_threads, cancel)
+                store_threads(machine, self._most_threads, self._threads)
+                self._most_threads = None
+            runtime.use_threads(self._threads)
+        if self._speculation is None or self._threads != before:
+            curve = measure_curve(runtime, cancel)
+            store_curve(curve_key(machine, runtime.info), curve)
+            if self._speculation is None:
+                self._speculation = Speculation(curve)
+            self._speculation.curve = curve
 
     def _make_way(self) -> None:
         """Use a thread less for each core that others keep busy, where threads wait for one another."""
@@ -231,21 +256,25 @@ def open_session(
     *,
     quant: str | None = None,
     threads: int | None = None,
+    draft: str | Path | None = None,
     snapshots: bool = False,
 ) -> Session:
     """Load a model to complete with.
 
-    Speculation is off until the engine was measured on this machine, in some session's idle time: `use_idle_time`.
+    Speculation is off until the engine was measured on this machine, in some session's idle time (`use_idle_time`) or,
+    where there is a draft model, now.
 
     Args:
         model: the name of a model of this machine, or the path of a checkpoint folder, ONNX folder or GGUF file.
         quant: which form of it, as "onnx:int4" or only "int4"; the default one if None.
-        threads: computing threads; as many as the cores this process may use if None.
+        threads: computing threads; if None, as many as were found best in some session's idle time, before that as
+            many as the cores this process may use.
+        draft: a smaller model of the same tokenizer, to guess ahead where that pays. The text is the same.
         snapshots: take what was read of a file in another session from the user's cache folder, and put it there in
             idle time.
 
     Raises:
-        InvalidCall: no such model or form.
+        InvalidCall: no such model or form, or a draft model with other tokens.
         InvalidFile: the model is damaged.
         MissingExtra: its engine is not installed.
     """
@@ -259,19 +288,32 @@ def open_session(
             f"{artifact.path}: the model has {runtime.info.vocab_size} words, its tokenizer {tokenizer.vocab_size}: "
             "they do not belong together, get the model again"
         )
-    load_ms = (time.perf_counter_ns() - start_ns) / 1e6
-    key = curve_key(artifact, runtime.info)
-    curve = stored_curve(key)
-    speculation = None if curve is None else Speculation(curve)
-    return Session(
-        runtime,
-        tokenizer,
-        model=artifact.model,
-        load_ms=load_ms,
-        speculation=speculation,
-        curve_key=key,
-        snapshots=SnapshotFolder(snapshot_key(engine_key(artifact, runtime.info))) if snapshots else None,
-    )
+    with contextlib.ExitStack() as opened:
+        opened.callback(runtime.close)
+        machine, most = machine_key(artifact, runtime.info), None
+        if threads is None and isinstance(runtime, AdjustsThreads) and runtime.info.threads > 1:
+            most = runtime.info.threads
+            if (best := stored_threads(machine, most)) is not None:
+                runtime.use_threads(best)
+                most = None
+        drafter: DraftModel | None = None
+        curve = stored_curve(curve_key(machine, runtime.info))
+        if draft is not None:
+            drafter = open_draft(draft, tokenizer, threads=threads)
+            opened.callback(drafter.close)
+            curve = curve or curve_of(runtime, machine)
+        session = Session(
+            runtime,
+            tokenizer,
+            model=artifact.model,
+            load_ms=(time.perf_counter_ns() - start_ns) / 1e6,
+            speculation=None if curve is None else Speculation(curve, drafter),
+            machine=machine,
+            most_threads=most,
+            snapshots=SnapshotFolder(snapshot_key(engine_key(artifact, runtime.info))) if snapshots else None,
+        )
+        opened.pop_all()
+    return session
 
 
 def complete(

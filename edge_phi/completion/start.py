@@ -25,6 +25,7 @@ _OPTIONS: dict[str, tuple[str, Callable[[str], object]]] = {
     "-m": ("model", str),
     "--quant": ("quant", str),
     "-q": ("quant", str),
+    "--draft": ("draft", str),
     "--max-tokens": ("max_tokens", int),
     "--temperature": ("temperature", float),
     "--top-p": ("top_p", float),
@@ -65,6 +66,7 @@ def start(
     at: str = "",
     model: str = DEFAULT_MODEL,
     quant: str = "",
+    draft: str = "",
     max_tokens: int = 128,
     temperature: float = 0.0,
     top_p: float = 1.0,
@@ -105,7 +107,7 @@ def start(
         raise InvalidCall(f"{name}: {error}") from error
 
     printer = _Printer(buffer)
-    with open_session(model, quant=quant or None, snapshots=True) as session:
+    with open_session(model, quant=quant or None, draft=draft or None, snapshots=True) as session:
         suggestion = session.complete(
             buffer.text[:offset],
             buffer.text[offset:],

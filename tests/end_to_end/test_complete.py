@@ -62,6 +62,16 @@ def learned(tiny_checkpoint: Path, tmp_path: Path) -> Callable[..., list[str]]:
     return command
 
 
+def test_a_draft_model_changes_nothing_and_needs_the_same_tokenizer(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "x.py").write_text("def f(x):\n    return ")
+    arguments = ("complete", "x.py", "--model", "tiny", "--max-tokens", "12")
+    plain, drafted = run(*arguments), run(*arguments, "--draft", "tiny")
+    assert (drafted.returncode, drafted.stdout, drafted.stderr) == (0, plain.stdout, b"")
+    other = run(*arguments, "--draft", "phi-1-nano")
+    assert (other.returncode, other.stdout, other.stderr.count(b"\n")) == (2, b"", 1)
+    assert b"phi-1-nano: has other tokens" in other.stderr
+
+
 def test_a_real_model_completes_a_file_and_reports(run: Run, tmp_path: Path) -> None:
     (tmp_path / "x.py").write_text("def f(x):\n    return ")
     arguments = ("complete", "x.py", "--model", "tiny", "--max-tokens", "12")
@@ -93,6 +103,7 @@ def test_the_process_loads_only_what_it_needs(home: Path, tmp_path: Path) -> Non
     assert "onnxruntime" in modules
     assert modules.isdisjoint({"torch", "transformers", "textual", "onnx", "gguf", "llama_cpp", "tree_sitter"})
     assert modules.isdisjoint({"typer", "pydantic", "rich", "subprocess"}), "what takes as long as all else"
+    assert modules.isdisjoint({"importlib.metadata", "email", "numpy.random"}), "what takes as long as the model's load"
 
 
 def test_a_pipe_is_completed_at_its_end(learned: Callable[..., list[str]]) -> None:

@@ -22,8 +22,8 @@ from edge_phi.completion.curve import measure_curve
 from edge_phi.completion.decode import DecodeSettings, Step
 from edge_phi.completion.session import Session
 from edge_phi.completion.snapshots import SnapshotFolder, snapshot_key
-from edge_phi.completion.speculate import LONGEST_DRAFT, AppendCurve, Speculation
-from edge_phi.runtimes import Runtime, open_runtime
+from edge_phi.completion.speculate import LONGEST_DRAFT, AppendCurve, DraftModel, Speculation
+from edge_phi.runtimes import AdjustsThreads, Runtime, open_runtime
 from edge_phi.store import Artifact
 from edge_phi.tokenizer import Tokenizer, load_tokenizer
 
@@ -92,7 +92,7 @@ def _texts() -> list[str]:
     return [text[:end] for text in (SAMPLE_TEXT, changed, again, other) for end in ends if end <= len(text)]
 
 
-def machine(open_: Callable[[int], Runtime], tokenizer: Tokenizer, cold: Cold, tie: float) -> type:
+def machine(open_: Callable[[int], Runtime], tokenizer: Tokenizer, cold: Cold, tie: float, drafter: Runtime) -> type:
     class AnyOrder(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
@@ -133,10 +133,18 @@ def machine(open_: Callable[[int], Runtime], tokenizer: Tokenizer, cold: Cold, t
             timer.cancel()
             assert steps == cold.complete(before)[1][: len(steps)]
 
-        @rule(on=st.booleans(), dear=st.floats(0, 1))
-        def speculate(self, on: bool, dear: float) -> None:
+        @rule(on=st.booleans(), dear=st.floats(0, 1), drafted=st.booleans())
+        def speculate(self, on: bool, dear: float, drafted: bool) -> None:
             curve = AppendCurve(tuple(1 + dear * tokens for tokens in range(LONGEST_DRAFT + 1)), tie)
-            self.session._speculation = Speculation(curve) if on else None
+            drafter.rewind(0)
+            model = DraftModel(drafter, AppendCurve((0.01, 0.01), 0), tokenizer.vocab_size) if drafted else None
+            self.session._speculation = Speculation(curve, model) if on else None
+
+        @rule(threads=st.integers(1, 2))
+        def compute_with_other_threads(self, threads: int) -> None:
+            if isinstance(self.session._runtime, AdjustsThreads):
+                self.session._runtime.use_threads(threads)
+                self.session._threads = threads
 
         @rule()
         def keep(self) -> None:
@@ -153,6 +161,7 @@ def machine(open_: Callable[[int], Runtime], tokenizer: Tokenizer, cold: Cold, t
 
         def teardown_session(self) -> None:
             if self.session is not None:
+                self.session._speculation = None  # the draft model's engine is every session's
                 self.session.close()
 
         def teardown(self) -> None:
@@ -196,7 +205,7 @@ def test_any_order_writes_what_a_cold_engine_writes(
     measured.close()
     cold = Cold(open_, tokenizer, tie)
     run_state_machine_as_test(
-        machine(open_, tokenizer, cold, tie),
+        machine(open_, tokenizer, cold, tie, drafter=open_(1)),
         settings=settings(
             max_examples=EXAMPLES.get(engine, 12),
             stateful_step_count=14,

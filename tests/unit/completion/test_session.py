@@ -11,10 +11,12 @@ from conftest import SAMPLE_TEXT
 from scripted import LearnedRuntime
 
 from edge_phi.completion import curve as curves
+from edge_phi.completion import measured
 from edge_phi.completion.decode import DecodeSettings, Step
 from edge_phi.completion.prefix import common_prefix
-from edge_phi.completion.session import Session
-from edge_phi.errors import EdgePhiError
+from edge_phi.completion.session import Session, open_session
+from edge_phi.errors import EdgePhiError, InvalidCall
+from edge_phi.store import Artifact
 from edge_phi.tokenizer import Tokenizer, load_tokenizer
 
 CODE = SAMPLE_TEXT.lstrip()
@@ -159,7 +161,7 @@ def test_first_token_is_one_that_adds_something(learned: Opener) -> None:
 def test_idle_time_measures_the_engine_once_and_keeps_what_was_read(
     tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(curves.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path))
+    monkeypatch.setattr(measured.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path))
 
     class Measured(LearnedRuntime):
         def extend(
@@ -169,8 +171,9 @@ def test_idle_time_measures_the_engine_once_and_keeps_what_was_read(
                 return super().extend(tokens, cancel=cancel)
             return np.concatenate([super(Measured, self).extend([token], cancel=cancel) for token in tokens])
 
-    key = ("learned",)
-    session = Session(Measured(tokenizer, CODE), tokenizer, model="learned", load_ms=0, curve_key=key)
+    machine = ("learned",)
+    session = Session(Measured(tokenizer, CODE), tokenizer, model="learned", load_ms=0, machine=machine)
+    key = curves.curve_key(machine, session.info)
     cursor = CODE.index("total +=")
     first = session.complete(CODE[:cursor], settings=LONG)
     never, at_once = threading.Event(), threading.Event()
@@ -181,6 +184,30 @@ def test_idle_time_measures_the_engine_once_and_keeps_what_was_read(
     assert curves.stored_curve(key) is not None
     again = session.complete(CODE[:cursor], settings=LONG)
     assert (again.text, again.timing.cached_tokens) == (first.text, again.timing.prompt_tokens - 1)
+
+
+def test_a_draft_model_is_opened_used_and_closed_with_the_session(
+    tiny_onnx: Callable[[str], Artifact], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path))
+    model = tiny_onnx("float32").path
+    with open_session(model, threads=1) as alone:
+        expected = alone.complete(CODE[:60], settings=LONG)
+    session = open_session(model, threads=1, draft=tiny_onnx("int4").path)
+    speculation = session._speculation
+    assert speculation is not None and speculation._model is not None
+    drafter = speculation._model
+    drafter.token_ms = drafter._read_ms = 1e-6
+    assert session.complete(CODE[:60], settings=LONG).text == expected.text
+    assert drafter._runtime.length > 10 and drafter._runtime.info.quant == "int4"
+    session.close()
+    with pytest.raises(InvalidCall, match="closed"):
+        drafter._runtime.extend([1])
+
+
+def test_a_model_of_other_tokens_drafts_for_nobody(tiny_onnx: Callable[[str], Artifact]) -> None:
+    with pytest.raises(InvalidCall, match="phi-1-nano: has other tokens"):
+        open_session(tiny_onnx("float32").path, threads=1, draft="phi-1-nano")
 
 
 def test_an_engine_that_remembers_is_asked_what_it_has(tokenizer: Tokenizer) -> None:

@@ -13,13 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_phi.completion import curve as curves
+from edge_phi.completion import measured
 from edge_phi.completion.decode import DecodeSettings, decode
-from edge_phi.completion.speculate import LONGEST_DRAFT, AppendCurve, Lookup, Speculation
+from edge_phi.completion.speculate import LONGEST_DRAFT, AppendCurve, DraftModel, Lookup, Speculation
 from edge_phi.errors import Cancelled
 from edge_phi.runtimes import RuntimeInfo
 from edge_phi.tokenizer import Tokenizer, load_tokenizer
 
 FREE = AppendCurve((1.0,) * (LONGEST_DRAFT + 1), 0.0)  # more tokens cost no more than one
+CHEAP = AppendCurve((0.01,) * (LONGEST_DRAFT + 1), 0.0)
 DEAR = AppendCurve(tuple(float(10 * tokens) for tokens in range(1, LONGEST_DRAFT + 2)), 0.0)
 
 
@@ -85,13 +87,16 @@ def written(runtime: CyclicRuntime, tokenizer: Tokenizer, prompt: list[int], mos
     most=st.integers(1, 70),
     costs=st.lists(st.floats(0.1, 10), min_size=2, max_size=LONGEST_DRAFT + 1),
     noise=st.sampled_from([0.0, 0.04]),
+    draft=st.sampled_from([None, "same", "other"]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_the_same_tokens_text_end_and_cache_as_without(
-    tokenizer: Tokenizer, seed: int, prompt: list[int], most: int, costs: list[float], noise: float
+    tokenizer: Tokenizer, seed: int, prompt: list[int], most: int, costs: list[float], noise: float, draft: str | None
 ) -> None:
     plain = written(CyclicRuntime(tokenizer.vocab_size, seed), tokenizer, prompt, most)
-    speculation = Speculation(AppendCurve(tuple(costs), 2.5 * noise))
+    drafter = CyclicRuntime(tokenizer.vocab_size, seed + (draft == "other"), noise)
+    model = None if draft is None else DraftModel(drafter, CHEAP, tokenizer.vocab_size)
+    speculation = Speculation(AppendCurve(tuple(costs), 2.5 * noise), model)
     for _ in range(2):  # the second time it knows how often its guesses held
         runtime = CyclicRuntime(tokenizer.vocab_size, seed, noise)
         runtime.extend(prompt[:-1]) if prompt[:-1] else None
@@ -174,8 +179,98 @@ def test_drafts_stop_where_they_fail_and_begin_again_where_they_hold() -> None:
     assert speculation.draft(2) == [1, 2]
 
 
+class Wrong(CyclicRuntime):
+    """What the other holds to be least probable."""
+
+    def extend(
+        self, tokens: Sequence[int], *, all_logits: bool = False, cancel: threading.Event | None = None
+    ) -> npt.NDArray[np.float32]:
+        rows = super().extend(tokens, all_logits=all_logits)
+        rows[:, 100:112] *= -1
+        return rows
+
+
+def drafting(
+    tokenizer: Tokenizer, kind: type[CyclicRuntime], curve: AppendCurve, own: AppendCurve, texts: int
+) -> tuple[CyclicRuntime, CyclicRuntime]:
+    """The runtimes of a model and of a draft model after some texts, of which the lookup guesses nothing."""
+    runtime, drafter = CyclicRuntime(tokenizer.vocab_size, 3), kind(tokenizer.vocab_size, 3)
+    speculation = Speculation(curve, DraftModel(drafter, own, tokenizer.vocab_size))
+    speculation._lookup.find = lambda limit: []  # type: ignore[method-assign]
+    for first in range(texts):
+        prompt = [100 + first % 12, 100 + first // 12 % 12, 105]
+        runtime.rewind(0)
+        speculation.begin(prompt)
+        assert written(runtime, tokenizer, prompt, 40, speculation=speculation) == written(
+            CyclicRuntime(tokenizer.vocab_size, 3), tokenizer, prompt, 40
+        )
+    return runtime, drafter
+
+
+STEEP = AppendCurve(tuple(1.0 + 0.1 * tokens for tokens in range(LONGEST_DRAFT + 1)), 0.0)
+
+
+def test_a_draft_model_that_agrees_saves_calls(tokenizer: Tokenizer) -> None:
+    runtime, _ = drafting(tokenizer, CyclicRuntime, STEEP, CHEAP, texts=3)
+    assert len(runtime.calls) < 40, "of 3 times 40"
+
+
+def test_a_draft_model_that_loses_is_switched_off_and_tried_again_now_and_then(tokenizer: Tokenizer) -> None:
+    own = AppendCurve((0.1,) * 9, 0.0)
+    _, drafter = drafting(tokenizer, Wrong, STEEP, own, texts=1)
+    first = len(drafter.calls)
+    assert first > 10
+    runtime, drafter = drafting(tokenizer, Wrong, STEEP, own, texts=60)
+    assert first < len(drafter.calls) < 6 * first
+    assert max(runtime.calls[-1000:]) > 1, "tried again"
+    assert sum(count > 1 for count in runtime.calls[-1000:]) < 50, "now and then"
+
+
+@pytest.mark.parametrize(
+    "own", [AppendCurve((2.0,) * 9, 0.0), AppendCurve(tuple(0.01 + 500.0 * tokens for tokens in range(9)), 0.0)]
+)
+def test_a_draft_model_that_takes_too_long_is_never_asked(tokenizer: Tokenizer, own: AppendCurve) -> None:
+    _, drafter = drafting(tokenizer, CyclicRuntime, STEEP, own, texts=2)
+    assert drafter.calls == []
+
+
+def test_a_draft_model_reads_nothing_twice_and_writes_within_its_context(tokenizer: Tokenizer) -> None:
+    drafter = CyclicRuntime(tokenizer.vocab_size, 3)
+    model = DraftModel(drafter, CHEAP, tokenizer.vocab_size)
+    assert model.room() == 0
+    model.begin([100] * 50)
+    first = model.write(3)
+    assert drafter.calls == [50, 1, 1]
+    model.push(first[0])
+    model.push(99)
+    assert model.reading_ms() == 0.0, "one token at least is read, which is what writing one takes"
+    model.write(1)
+    assert drafter.calls == [50, 1, 1, 1]
+    model.begin([100] * 95)
+    assert (model.room(), len(model.write(1)), len(drafter.cache)) == (1, 1, 95)
+    model.begin([100] * 200)
+    assert model.room() == 0
+
+
+def test_cancelling_reaches_a_draft_model(tokenizer: Tokenizer) -> None:
+    class Slow(CyclicRuntime):
+        def extend(
+            self, tokens: Sequence[int], *, all_logits: bool = False, cancel: threading.Event | None = None
+        ) -> npt.NDArray[np.float32]:
+            if cancel is not None:
+                cancel.set()
+                raise Cancelled("cancelled")
+            return super().extend(tokens, all_logits=all_logits)
+
+    runtime, cancel = CyclicRuntime(tokenizer.vocab_size, 3), threading.Event()
+    speculation = Speculation(FREE, DraftModel(Slow(tokenizer.vocab_size, 3), CHEAP, tokenizer.vocab_size))
+    speculation.begin([100])
+    steps, finish, cache = written(runtime, tokenizer, [100], 20, speculation=speculation, cancel=cancel)
+    assert (len(steps), finish, cache) == (1, "cancelled", [100])
+
+
 def test_a_curve_is_kept_for_what_it_was_measured_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curves.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path))
+    monkeypatch.setattr(measured.platformdirs, "user_cache_dir", lambda *_, **__: str(tmp_path))
     curve = AppendCurve(tuple(float(ms) for ms in range(1, LONGEST_DRAFT + 2)), 0.25)
     key = ("model", 5, "onnx")
     assert curves.stored_curve(key) is None
