@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..checkpoint import open_checkpoint
-from ..completion.decode import DecodeSettings, choose
+from ..completion.confidence import Confidence
+from ..completion.decode import DecodeSettings, choose, logprob, penalized
 from ..completion.stops import judge
 from ..errors import MissingExtra
 from ..store import Artifact
@@ -122,14 +123,14 @@ def generate_batched(
         rows = [_Row(ask, tokenizer, settings, stops) for ask in asks[first : first + batch]]
         fitting = [row for row in rows if len(row.prompt) < model.context_length]
         if fitting:
-            _write(model, fitting, tokenizer, settings)
+            _write(model, fitting, tokenizer)
         share = (time.perf_counter() - start) / len(rows)
         for row in rows:
             text = text_of(tokenizer, row.tokens)
             yield row.ask, Generated(text, row.finish or PROMPT_TOO_LONG, len(row.tokens), share)
 
 
-def _write(model: BatchModel, rows: list[_Row], tokenizer: Tokenizer, settings: DecodeSettings) -> None:
+def _write(model: BatchModel, rows: list[_Row], tokenizer: Tokenizer) -> None:
     """Write all of `rows` to their ends."""
     prompts = list(dict.fromkeys(row.prompt for row in rows))
     logits = model.read(prompts)
@@ -138,7 +139,7 @@ def _write(model: BatchModel, rows: list[_Row], tokenizer: Tokenizer, settings: 
     logits, active = logits[place], rows
     while True:
         for row, of_row in zip(active, logits, strict=True):
-            row.take(choose(of_row[: tokenizer.vocab_size], None, settings, row.random), model.context_length)
+            row.take(of_row[: tokenizer.vocab_size], model.context_length)
         going = [number for number, row in enumerate(active) if not row.finish]
         if not going:
             return
@@ -154,20 +155,33 @@ class _Row:
     def __init__(self, ask: Ask, tokenizer: Tokenizer, settings: DecodeSettings, stops: StopRules) -> None:
         self.ask = ask
         self.prompt = (*tokenizer.starts, *tokenizer.encode(ask.prompt))
-        self.random = np.random.default_rng(text_seed(settings.seed, ask))
         self.tokens: list[int] = []
         self.finish = ""
         self._stream, self._ends = TextStream(tokenizer), tokenizer.ends
         self._rules, self._text = (stops.rule(ask.prompt),), ""
-        self._max_tokens = settings.max_tokens
+        self._settings, self._random = settings, np.random.default_rng(text_seed(settings.seed, ask))
+        self._confidence = Confidence(settings.min_logprob)
+        self._start = time.perf_counter()
 
-    def take(self, token: int, context_length: int) -> None:
-        """Add a token, and find out whether the text ends with it; the reasons are those of `decode`."""
+    def take(self, logits: npt.NDArray[np.float32], context_length: int) -> None:
+        """Add the token that `logits` (float32 [vocabulary]) give, and find out whether the text ends with it.
+
+        How it is chosen and why a text ends are as in `decode`.
+        """
+        settings = self._settings
+        likely = penalized(logits, self.tokens, settings.repetition_penalty)
+        token = choose(likely, None, settings, self._random)
+        if settings.min_logprob is not None:
+            self._confidence.add(logprob(logits, None, token))
         self.tokens.append(token)
         ended = token in self._ends
         self._text += self._stream.finish() if ended else self._stream.push(token)
         # As in `decode`, the last token is not in the cache.
-        full = len(self.tokens) == self._max_tokens or len(self.prompt) + len(self.tokens) > context_length
+        late = time.perf_counter() - self._start >= settings.max_seconds
+        full = late or len(self.tokens) == settings.max_tokens or len(self.prompt) + len(self.tokens) > context_length
         stopped = judge(self._rules, self._text, ended=ended or full).stop
-        if ended or stopped or full:
-            self.finish = "end" if ended else "stop" if stopped else "length"
+        over = ended or stopped or full
+        if self._confidence.lost or (over and not self._confidence.sure):
+            self.finish = "unsure"
+        elif over:
+            self.finish = "end" if ended else "stop" if stopped else "time" if late else "length"

@@ -33,7 +33,7 @@ class Generated:
     """What the model wrote, before anything was cut."""
 
     text: str  # bytes that are not UTF-8 as U+FFFD
-    finish: str  # "end", "stop" and "length" as in `edge_phi.completion.decode`; PROMPT_TOO_LONG
+    finish: str  # as in `edge_phi.completion.decode`, or PROMPT_TOO_LONG
     tokens: int
     seconds: float  # reading the prompt included where it was read for this text; of a batch: its share
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from .. import __version__
 from ..checkpoint import has_weights, weights_files
-from ..completion.decode import DecodeSettings
+from ..completion.decode import GREEDY, DecodeSettings
 from ..errors import InvalidCall
 from ..lineage import sha256_of
 from ..measure.machine import engine_version
@@ -19,6 +19,8 @@ from .problem import Benchmark
 from .prompts import PromptForm
 from .run import Record
 from .stop_rules import StopRules
+
+_LATER = ("min_p", "repetition_penalty", "max_seconds", "min_logprob")  # settings
 
 
 class ModelWriter:
@@ -87,6 +89,8 @@ def model_settings(
 ) -> dict[str, Any]:
     """All that decides what a model writes: a run goes on only where none of it has changed."""
     sampled = settings.temperature > 0
+    # Left out where they change nothing, so that runs from before there were such settings go on.
+    others = {name: value for name in _LATER if (value := getattr(settings, name)) != getattr(GREEDY, name)}
     return {
         "benchmark": benchmark.name,
         "data": [list(file) for file in benchmark.data],
@@ -103,6 +107,7 @@ def model_settings(
         "threads": threads,
         "engine": engine_version(artifact.engine),
         "edge_phi": __version__,
+        **others,
     }
 
 

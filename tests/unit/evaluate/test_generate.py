@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from scripted import LearnedRuntime
 from edge_phi.completion.decode import DecodeSettings
 from edge_phi.errors import InvalidCall
 from edge_phi.evaluate.generate import PROMPT_TOO_LONG, Ask, Generated, generate
-from edge_phi.evaluate.model_run import ModelWriter
+from edge_phi.evaluate.model_run import ModelWriter, model_settings
+from edge_phi.evaluate.problem import Benchmark
 from edge_phi.evaluate.stop_rules import HUMANEVAL_STOPS
 from edge_phi.runtimes import open_runtime
 from edge_phi.store import Artifact
@@ -129,20 +131,51 @@ def test_logits_of_a_padded_row_are_those_of_the_row_alone(torch_artifact: Artif
         np.testing.assert_allclose(followed[row], runtime.extend([token])[-1], atol=2e-4)
 
 
+TEXTS = [PROMPT, "def f(", "class Stack:\n    def push(self", "import re\n"]
+
+
+def written(artifact: Artifact, asks: list[Ask], settings: DecodeSettings, batch: int) -> list[dict[str, Any]]:
+    writer = ModelWriter(artifact, settings, threads=1, batch=batch)
+    records = [{**record, "seconds": 0} for record in writer.write(asks, HUMANEVAL_STOPS)]
+    writer.close()
+    return records
+
+
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
-def test_they_write_what_one_by_one_is_written(
-    torch_artifact: Artifact, tokenizer: Tokenizer, temperature: float
-) -> None:
+def test_they_write_what_one_by_one_is_written(torch_artifact: Artifact, temperature: float) -> None:
     settings = DecodeSettings(max_tokens=20, temperature=temperature, seed=1)
     samples = 3 if temperature else 1
-    texts = [PROMPT, "def f(", "class Stack:\n    def push(self", "import re\n"]
-    asks = [Ask(f"T/{task}", sample, text) for task, text in enumerate(texts) for sample in range(samples)]
-    written = []
-    for batch in (1, 5):
-        writer = ModelWriter(torch_artifact, settings, threads=1, batch=batch)
-        written.append([{**record, "seconds": 0} for record in writer.write(asks, HUMANEVAL_STOPS)])
-        writer.close()
-    assert written[0] == written[1]
+    asks = [Ask(f"T/{task}", sample, text) for task, text in enumerate(TEXTS) for sample in range(samples)]
+    assert written(torch_artifact, asks, settings, 1) == written(torch_artifact, asks, settings, 5)
+
+
+@pytest.mark.parametrize(
+    ("setting", "finish"),
+    [({"repetition_penalty": 1.6}, ""), ({"temperature": 1.5, "min_p": 0.5}, ""), ({"max_seconds": 1e-9}, "time"),
+     ({"min_logprob": -1e-6}, "unsure")],
+)  # fmt: skip
+def test_every_setting_holds_in_batches_too(torch_artifact: Artifact, setting: dict[str, float], finish: str) -> None:
+    asks = [Ask(f"T/{task}", 0, text) for task, text in enumerate(TEXTS)]
+    temperature = setting.get("temperature", 0.0)
+    with_it = DecodeSettings(max_tokens=20, seed=1, **setting)  # type: ignore[arg-type]
+    without = DecodeSettings(max_tokens=20, seed=1, temperature=temperature)
+    found = written(torch_artifact, asks, with_it, 4)
+    assert found == written(torch_artifact, asks, with_it, 1)
+    assert found != written(torch_artifact, asks, without, 4)
+    assert not finish or {record["finish"] for record in found} == {finish}
+
+
+def test_a_run_says_which_settings_it_was_made_with(torch_artifact: Artifact) -> None:
+    def made_with(**setting: float) -> dict[str, Any]:
+        settings = DecodeSettings(**setting)  # type: ignore[arg-type]
+        benchmark = Benchmark("b", (), HUMANEVAL_STOPS, HUMANEVAL_STOPS, ())
+        return model_settings(
+            torch_artifact, benchmark, settings, prompt="stripped", stops=HUMANEVAL_STOPS, threads=1, batch=1
+        )
+
+    plain = made_with()
+    assert made_with(repetition_penalty=1.2) == plain | {"repetition_penalty": 1.2}
+    assert made_with(min_logprob=-1.0, max_seconds=2.0) == plain | {"min_logprob": -1.0, "max_seconds": 2.0}
 
 
 def test_a_prompt_too_long_leaves_the_others(torch_artifact: Artifact) -> None:
