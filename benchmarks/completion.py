@@ -7,16 +7,19 @@ whether memory grows.
 - cold: from the start of `edge-phi complete` to its first byte, for the default form and for onnx:int4, beside a Python
   that only imports numpy and onnxruntime and loads the same weights in the same engine; and what `import edge_phi` adds
   to a bare Python. Commands take turns.
-- memory: resident memory over many suggestions at places drawn from this project's files, its slope over the second
-  half, and the peak beside the file, a KV cache of the whole context, and 120 MB.
+- memory: of every engine in a process of its own, resident memory over many suggestions at places drawn from this
+  project's files, its slope over the second half, and the peak beside the file, a KV cache of the whole context, and
+  120 MB.
 
-    python benchmarks/completion.py [cancel] [cold] [memory] [--model MODEL] [--rounds N] [--suggestions N]
+    python benchmarks/completion.py [cancel] [cold] [memory] [--model MODEL] [--quant QUANT] [--rounds N]
+                                    [--suggestions N]
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import queue
 import shlex
@@ -25,7 +28,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from statistics import median
@@ -90,16 +94,22 @@ def sources() -> list[str]:
     return [text for path in paths if len(text := path.read_text(encoding="utf-8")) > 2000]
 
 
-def cancel(model: Model, rounds: int) -> dict[str, object]:
-    """`cancel_in` for every engine."""
-    results: dict[str, object] = {}
-    forms = [artifact for artifact in model.artifacts if artifact.name in _FORMS]
+def every_engine(model: Model, quant: str | None) -> Iterator[tuple[str, Artifact]]:
+    """The engines, each with a form of the model, while the environment asks for it; of one form only if `quant` is."""
+    forms = [model.artifact(quant)] if quant else [form for form in model.artifacts if form.name in _FORMS]
     for artifact in forms or model.artifacts[:1]:
         for engine in ("native", "llama_cpp") if artifact.format == "gguf" else (artifact.engine,):
             os.environ[engines.VARIABLE] = engine if artifact.format == "gguf" else ""
-            print(f"cancel: {engine}", file=sys.stderr)
-            results |= {f"{engine} {name}": value for name, value in cancel_in(artifact, rounds).items()}
+            yield engine, artifact
     os.environ[engines.VARIABLE] = ""
+
+
+def cancel(model: Model, quant: str | None, rounds: int) -> dict[str, object]:
+    """`cancel_in` for every engine."""
+    results: dict[str, object] = {}
+    for engine, artifact in every_engine(model, quant):
+        print(f"cancel: {engine}", file=sys.stderr)
+        results |= {f"{engine} {name}": value for name, value in cancel_in(artifact, rounds).items()}
     return results
 
 
@@ -223,7 +233,7 @@ def memory(artifact: Artifact, suggestions: int) -> dict[str, object]:
     slope = float(np.polyfit([number for number, _ in half], [mb for _, mb in half], 1)[0]) if len(half) > 2 else 0.0
     config = configuration(artifact)
     cache = 2 * config.num_hidden_layers * config.hidden_size * config.max_position_embeddings
-    cache_mb = cache * (4 if artifact.format == "onnx" else 2) / 1e6
+    cache_mb = cache * (2 if artifact.format == "gguf" else 4) / 1e6
     allowed = artifact.file_bytes / 1e6 + cache_mb + 120
     peak = (peak_resident_bytes() or 0) / 1e6
     return {
@@ -249,7 +259,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     arguments.add_argument("what", nargs="*", default=["cancel", "cold", "memory"], metavar="cancel|cold|memory")
     arguments.add_argument("--model", default="phi-1-nano")
-    arguments.add_argument("--quant", help="of memory and cold; the default form if not given, and for cold onnx:int4")
+    arguments.add_argument("--quant", help="only this form (default: all; of cold the default form and onnx:int4)")
     arguments.add_argument("--rounds", type=int, default=40, help="of cancelling; a quarter of it of starting")
     arguments.add_argument("--suggestions", type=int, default=10_000)
     arguments.add_argument("--name", default="completion", help="of the result files (default: %(default)s)")
@@ -266,9 +276,12 @@ def main() -> None:
             with tempfile.TemporaryDirectory(prefix="completion-") as folder:
                 results[f"cold {one.name}"] = cold(one, max(1, given.rounds // 4), Path(folder))
     if "cancel" in given.what:
-        results["cancel"] = cancel(model, given.rounds)
+        results["cancel"] = cancel(model, given.quant, given.rounds)
     if "memory" in given.what:
-        results["memory"] = memory(artifact, given.suggestions)
+        for engine, form in every_engine(model, given.quant):
+            print(f"memory: {engine}", file=sys.stderr)
+            with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+                results[f"memory {engine}"] = process.submit(memory, form, given.suggestions).result()
     document = {"command": command_line(), "commit": commit(), "machine": asdict(machine), "model": artifact.model,
                 "form": artifact.name, **results}  # fmt: skip
     lines = ["| | |", "| --- | ---: |"]

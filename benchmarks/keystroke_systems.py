@@ -1,11 +1,13 @@
 """What answers keys in `keystrokes.py`: edge-phi's worker, llama-server as llama.vim drives it, and a plain client.
 
 Each is told of every key (`key`, or `moved` where nothing is asked) from one thread, says what is to be seen through
-`show(place, text, known, whole)`, and how much of the processor it took. `place` is the number of the key.
+`show(place, text, call, whole)`, and how much of the processor it took. `place` is the number of the key, `call` the
+model's call that gave the text.
 """
 
 from __future__ import annotations
 
+import enum
 import http.client
 import json
 import os
@@ -29,7 +31,16 @@ from edge_phi.tokenizer import Tokenizer
 MAX_TOKENS = 64  # of every suggestion of every system
 _MAX_PROMPT_TOKENS = 1536  # of the two that are not ours, in a context of 2,048
 
-Show = Callable[[int, str, bool, bool], None]
+
+class Call(enum.Enum):
+    """Which call of the model a suggestion waited for."""
+
+    NONE = "none: it was known when the key came"
+    EARLIER = "one that an earlier key, or looking ahead, had begun"
+    OWN = "one that was begun for the key"
+
+
+Show = Callable[[int, str, Call, bool], None]
 
 
 class System(Protocol):
@@ -70,11 +81,11 @@ class EdgePhi:
         self._worker.close()
 
     def _report(self, event: Event) -> None:
-        known = self._begun == self._begun_before  # also the rest of what an earlier key had begun
+        waited_for = Call.EARLIER if self._begun == self._begun_before else Call.OWN
         if isinstance(event, Progress):
-            self._show(event.ticket, event.text, known, False)
+            self._show(event.ticket, event.text, waited_for, False)
         elif isinstance(event, Finished):
-            self._show(event.ticket, event.suggestion.text, known, True)
+            self._show(event.ticket, event.suggestion.text, Call.NONE if event.known else waited_for, True)
         else:
             self._loaded.set()
 
@@ -116,7 +127,7 @@ class LlamaVim:
     def key(self, place: int, before: str, after: str) -> None:
         with self._lock:
             self._now = place, before, after
-            if not self._show_known():
+            if not self._show_known(Call.NONE):
                 self._ask()
 
     def moved(self, before: str, after: str) -> None:
@@ -132,14 +143,14 @@ class LlamaVim:
         while self._busy:
             time.sleep(0.01)
 
-    def _show_known(self) -> bool:
+    def _show_known(self, call: Call) -> bool:
         assert self._now is not None
         place, before, after = self._now
         for typed in range(min(self._LOOK_BACK, len(before)) + 1):
             start = len(before) - typed
             text = self._answers.get((before[:start], after))
             if text is not None and (not typed or (text.startswith(before[start:]) and len(text) > typed)):
-                self._show(place, text[typed:], True, True)
+                self._show(place, text[typed:], call, True)
                 self._ask_ahead(before, after, text[typed:])
                 return True
         return False
@@ -158,7 +169,7 @@ class LlamaVim:
 
     def _try_again(self) -> None:
         with self._lock:
-            if self._now is not None and not self._show_known():
+            if self._now is not None and not self._show_known(Call.EARLIER):
                 self._ask()
 
     def _ask_ahead(self, before: str, after: str, text: str) -> None:
@@ -180,10 +191,10 @@ class LlamaVim:
             if self._now is None:
                 return
             if place == self._now[0]:
-                self._show(place, text, False, True)
+                self._show(place, text, Call.OWN, True)
                 self._ask_ahead(before, after, text)
-            elif place is not None and self._show_known():
-                return
+            elif place is not None:
+                self._show_known(Call.EARLIER)
 
 
 class Plain:
@@ -221,7 +232,7 @@ class Plain:
             self._runtime.rewind(0)
             steps = decode(self._runtime, tokens, self._tokenizer, DecodeSettings(max_tokens=MAX_TOKENS))
             text = "".join(step.text for step in steps)
-        self._show(place, text, False, True)
+        self._show(place, text, Call.OWN, True)
 
 
 class Server:

@@ -7,6 +7,9 @@ Times are drawn from a generator with a seed.
 
     python benchmarks/keystroke_traces.py [--out FOLDER] [--count N] [--seed N]
 
+Traces that are in the folder stay: those that are to be made anew are deleted first. A trace is one in which somebody
+is asked for a suggestion again and again: not of edits with much to the right of the cursor.
+
 A trace is JSON lines. The first says where it is from and has the text and the cursor to begin with, in characters;
 each other one is an event, `ms` after the one before it: {"type": TEXT}, {"delete": CHARACTERS} before the cursor,
 {"move": CURSOR}, or {"look": true}, where a suggestion is taken as far as it is what would be typed next.
@@ -18,7 +21,7 @@ import argparse
 import difflib
 import json
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +34,8 @@ FOLDER = REPOSITORY / "benchmarks/traces"
 
 _LONGEST_FILE = 6000  # characters: a trace is kept in the repository
 _TYPED = (90, 150)  # characters of a trace, at least and at most
+_FEWEST_ASKED = 40  # keys of a trace
+_MOST_RIGHT = 8  # characters right of the cursor from which on nobody is asked, for all systems
 KEY_MS, _SPREAD = 130, 0.45  # median within a word, and standard deviation of the logarithm
 _WORD_MS, _LINE_MS, _JUMP_MS = 170, 420, 900
 _THINK_MS, _LOOK_MS = 1400, 700
@@ -55,6 +60,28 @@ def read_traces(folder: Path = FOLDER) -> list[Trace]:
         header, *events = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
         traces.append(Trace(path.stem, header["text"], header["cursor"], tuple(events)))
     return traces
+
+
+def edited(text: str, cursor: int, event: dict[str, object]) -> tuple[str, int]:
+    """The text and the cursor after a key or a jump."""
+    if "move" in event:
+        return text, int(event["move"])  # type: ignore[call-overload]
+    new, gone = str(event.get("type", "")), int(event.get("delete", 0))  # type: ignore[call-overload]
+    return text[: cursor - gone] + new + text[cursor:], cursor - gone + len(new)
+
+
+def asks(event: dict[str, object], before: str, after: str) -> bool:
+    """Whether anybody is asked after `event`: not at a jump, nor with much to the right of the cursor."""
+    return "move" not in event and len(after.split("\n", 1)[0].rstrip()) <= _MOST_RIGHT and bool(before.strip())
+
+
+def count_asked(text: str, cursor: int, events: Sequence[dict[str, object]]) -> int:
+    """After how many events somebody is asked, if no suggestion is taken."""
+    asked = 0
+    for event in events:
+        text, cursor = edited(text, cursor, event)
+        asked += "look" not in event and asks(event, text[:cursor], text[cursor:])
+    return asked
 
 
 def common_characters(first: str, second: str) -> int:
@@ -130,13 +157,13 @@ def changed(old: str, new: str, random: np.random.Generator) -> tuple[list[dict[
     return (hand.events, typed) if typed >= _TYPED[0] else None
 
 
-def history() -> Iterator[tuple[str, str, str, str]]:
-    """Every change of a Python file: commit, path, the text before ("" if it is new) and after."""
+def history() -> Iterator[tuple[str, str]]:
+    """Every change of a Python file: commit and path."""
     log = git("log", "--reverse", "--no-merges", "--no-renames", "--format=%H", "--name-only", "--", "*.py")
     commit = ""
     for line in log.splitlines():
         if line.endswith(".py"):
-            yield commit, line, show(f"{commit}~1:{line}"), show(f"{commit}:{line}")
+            yield commit, line
         elif line:
             commit = line
 
@@ -159,14 +186,20 @@ def main() -> None:
     arguments.add_argument("--seed", type=int, default=0)
     given = arguments.parse_args()
     random = np.random.default_rng(given.seed)
-    changes = [change for change in history() if 200 < len(change[3]) <= _LONGEST_FILE and change[2] != change[3]]
+    changes = list(history())
     random.shuffle(changes)
     given.out.mkdir(parents=True, exist_ok=True)
-    made, paths = 0, set()
+    missing = [path for number in range(given.count) if not (path := given.out / f"{number:02d}.jsonl").is_file()]
+    paths = {
+        json.loads(path.read_text(encoding="utf-8").partition("\n")[0])["path"] for path in given.out.glob("*.jsonl")
+    }
     written = 0  # files typed from nothing
-    for commit, path, old, new in changes:
-        if made == given.count:
+    for commit, path in changes:
+        if not missing:
             break
+        old, new = show(f"{commit}~1:{path}"), show(f"{commit}:{path}")
+        if not 200 < len(new) <= _LONGEST_FILE or old == new:
+            continue
         if path in paths or (not old and written >= given.count // 3):
             continue
         new_file = not old
@@ -177,11 +210,13 @@ def main() -> None:
         if made_of is None:
             continue
         events, typed = made_of
+        if count_asked(old, 0, events) < _FEWEST_ASKED:
+            continue
         header = {"commit": commit, "path": path, "text": old, "cursor": 0, "typed": typed}
         lines = [json.dumps(line, ensure_ascii=False) for line in (header, *events)]
-        atomic.write_bytes(given.out / f"{made:02d}.jsonl", ("\n".join(lines) + "\n").encode())
+        atomic.write_bytes(missing.pop(0), ("\n".join(lines) + "\n").encode())
         paths.add(path)
-        made, written = made + 1, written + new_file
+        written += new_file
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ llama.cpp that asks anew after every pause. The same GGUF file, the same threads
 suggested, it is taken as far as it is what would be typed next, three characters or more, and those keys are left out.
 
 Of every key after which something is asked: milliseconds until anything is to be seen, and until all of it, before the
-next key comes; of how many of those that were shown no model call was begun for the key, so that they were known or
-are the rest of what an earlier key had begun; and processor seconds (of the process that has the model) for each
-accepted character. Writes keystrokes.json and keystrokes.md.
+next key comes; how many of those that were shown needed no model call at all, being known when the key came, and how
+many none that was begun for the key, the rest of what an earlier key had begun included; and processor seconds (of the
+process that has the model) for each accepted character. Writes keystrokes.json and keystrokes.md.
 
     python benchmarks/keystrokes.py [--model MODEL] [--llama-server PROGRAM] [--traces N] [--own-text] [--speed X]
 """
@@ -26,8 +26,8 @@ from pathlib import Path
 
 import numpy as np
 from keystroke_own_text import own_text_traces
-from keystroke_systems import EdgePhi, LlamaVim, Plain, Server, System
-from keystroke_traces import FOLDER, Trace, read_traces
+from keystroke_systems import Call, EdgePhi, LlamaVim, Plain, Server, System
+from keystroke_traces import FOLDER, Trace, asks, count_asked, edited, read_traces
 from revision import REPOSITORY, command_line, commit
 
 from edge_phi import atomic
@@ -37,7 +37,6 @@ from edge_phi.measure.machine import busy_line, engine_version, this_machine
 from edge_phi.runtimes import open_tokenizer
 from edge_phi.store import find_model
 
-_MOST_RIGHT = 8  # characters right of the cursor from which on nobody is asked, for all systems
 _FEWEST_TAKEN = 3  # characters worth a key
 _IDLE_S, _IDLE_CPU_S = 0.3, 0.03  # a system is idle that takes less of the processor in that time
 
@@ -47,7 +46,8 @@ class Seen:
     """What one system showed in all traces."""
 
     asked: int = 0
-    known: int = 0  # suggestions first seen for which no model call was begun
+    known: int = 0  # suggestions that were known when the key came
+    under_way: int = 0  # suggestions that an earlier key's call was making
     accepted: int = 0  # characters
     cpu_s: float = 0.0
     first_ms: dict[str, float] = field(default_factory=dict)  # by trace and event: until anything was to be seen
@@ -66,13 +66,13 @@ class Screen:
         """A key was pressed: what was to be seen belongs to the one before."""
         with self._lock:
             self.place += 1
-            self.name, self.text, self.known = name, "", False
+            self.name, self.text, self.call = name, "", Call.OWN
             self.first_ms: float | None = None
             self.whole_ms: float | None = None
             self.pressed = time.perf_counter()
             return self.place
 
-    def show(self, place: int, text: str, known: bool, whole: bool) -> None:
+    def show(self, place: int, text: str, call: Call, whole: bool) -> None:
         """A system has something."""
         now = time.perf_counter()
         with self._lock:
@@ -80,7 +80,7 @@ class Screen:
                 return
             self.text = text
             if self.first_ms is None:
-                self.first_ms, self.known = (now - self.pressed) * 1e3, known
+                self.first_ms, self.call = (now - self.pressed) * 1e3, call
             if whole and self.whole_ms is None:
                 self.whole_ms = (now - self.pressed) * 1e3
 
@@ -91,7 +91,8 @@ class Screen:
                 seen.asked += 1
                 if self.first_ms is not None:
                     seen.first_ms[self.name] = self.first_ms
-                    seen.known += self.known
+                    seen.known += self.call is Call.NONE
+                    seen.under_way += self.call is Call.EARLIER
                 if self.whole_ms is not None:
                     seen.whole_ms[self.name] = self.whole_ms
 
@@ -137,29 +138,6 @@ def replay(trace: Trace, system: System, screen: Screen, seen: Seen, speed: floa
     seen.cpu_s += system.cpu_seconds() - cpu
 
 
-def edited(text: str, cursor: int, event: dict[str, object]) -> tuple[str, int]:
-    """The text and the cursor after a key or a jump."""
-    if "move" in event:
-        return text, int(event["move"])  # type: ignore[call-overload]
-    new, gone = str(event.get("type", "")), int(event.get("delete", 0))  # type: ignore[call-overload]
-    return text[: cursor - gone] + new + text[cursor:], cursor - gone + len(new)
-
-
-def asks(event: dict[str, object], before: str, after: str) -> bool:
-    """Whether anybody is asked after `event`: not at a jump, nor with much to the right of the cursor."""
-    return "move" not in event and len(after.split("\n", 1)[0].rstrip()) <= _MOST_RIGHT and bool(before.strip())
-
-
-def asks_anything(trace: Trace) -> bool:
-    """Whether anybody is asked in all of a trace."""
-    text, cursor = trace.text, trace.cursor
-    for event in trace.events:
-        text, cursor = edited(text, cursor, event)
-        if "look" not in event and asks(event, text[:cursor], text[cursor:]):
-            return True
-    return False
-
-
 def upcoming(events: Sequence[dict[str, object]]) -> list[str]:
     """What is typed next, key by key, before another look, a deletion or a jump."""
     keys: list[str] = []
@@ -176,6 +154,7 @@ def figures(seen: Seen, ours: Seen) -> dict[str, float | None]:
         "asked": seen.asked,
         "shown_share": len(seen.first_ms) / seen.asked,
         "known_share": seen.known / len(seen.first_ms) if seen.first_ms else None,
+        "not_own_share": (seen.known + seen.under_way) / len(seen.first_ms) if seen.first_ms else None,
         "accepted": seen.accepted,
         "cpu_s": seen.cpu_s,
         "cpu_ms_per_key": 1e3 * seen.cpu_s / seen.asked,
@@ -207,7 +186,9 @@ def markdown(rows: dict[str, dict[str, float | None]], notes: list[str]) -> str:
     columns = [("keys", "asked", "{:.0f}"), ("with a suggestion", "shown_share", "{:.0%}"),
                ("first seen ms p50", "first_p50_ms", "{:.1f}"), ("p95", "first_p95_ms", "{:.0f}"),
                ("whole ms p50", "whole_p50_ms", "{:.1f}"), ("p95", "whole_p95_ms", "{:.0f}"),
-               ("without a call of its own", "known_share", "{:.0%}"), ("characters accepted", "accepted", "{:.0f}"),
+               ("shown without any model call", "known_share", "{:.0%}"),
+               ("without a call begun for the key", "not_own_share", "{:.0%}"),
+               ("characters accepted", "accepted", "{:.0f}"),
                ("CPU ms per accepted", "cpu_ms_per_accepted", "{:.0f}"),
                ("CPU ms per key", "cpu_ms_per_key", "{:.1f}")]  # fmt: skip
     lines = [f"| | {' | '.join(title for title, _, _ in columns)} |", f"| --- |{' ---: |' * len(columns)}"]
@@ -237,7 +218,7 @@ def main() -> None:
     artifact = model.artifacts[0] if given.model.endswith(".gguf") else model.artifact("gguf:q4_0")
     tokenizer = open_tokenizer(artifact)
     traces = [replace(trace, events=trace.events[: given.events]) for trace in read_traces(given.folder)]
-    traces = [trace for trace in traces if asks_anything(trace)][: given.traces]
+    traces = [trace for trace in traces if count_asked(trace.text, trace.cursor, trace.events)][: given.traces]
     if given.own_text:
         traces = own_text_traces(traces, artifact, given.threads)
     screen, server = Screen(), None

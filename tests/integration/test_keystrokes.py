@@ -25,7 +25,7 @@ def _benchmarks_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Knowing:
-    """Suggests what comes next in `document`, at once; what it knew before comes without a model call."""
+    """Suggests what comes next in `document`, at once, and says in turn that it was known, under way, or called for."""
 
     name = "knowing"
 
@@ -33,9 +33,12 @@ class Knowing:
         self.document, self.show, self.asked = document, show, []
 
     def key(self, place: int, before: str, after: str) -> None:
+        from keystroke_systems import Call
+
         self.asked.append(before)
         if self.document.startswith(before):
-            self.show(place, self.document[len(before) :][:9], len(self.asked) % 2 == 0, True)  # type: ignore[operator]
+            call = list(Call)[len(self.asked) % 3]
+            self.show(place, self.document[len(before) :][:9], call, True)  # type: ignore[operator]
 
     def moved(self, before: str, after: str) -> None: ...
 
@@ -58,21 +61,22 @@ def test_what_is_taken_is_not_typed_and_what_was_typed_is_what_the_trace_says() 
     assert system.asked[:4] == ["# v", "# va", "# val", "# value = 1234"], "nine characters were taken"
     assert system.asked[-1] == "# value = 123x"
     assert (seen.accepted, seen.asked) == (9, len(system.asked))
-    assert 0 < seen.known < len(seen.first_ms) < seen.asked
+    assert (len(seen.first_ms), seen.known, seen.under_way, seen.asked) == (6, 2, 2, 7)
+    row = keystrokes.figures(seen, seen)
+    assert (row["known_share"], row["not_own_share"]) == (2 / 6, 4 / 6)
 
 
 def test_a_trace_in_the_middle_of_lines_asks_nobody() -> None:
-    import keystrokes
-    from keystroke_traces import Trace
+    from keystroke_traces import count_asked
 
     keys = ({"ms": 1, "move": 3}, {"ms": 1, "type": "y"}, {"ms": 1, "delete": 1}, {"ms": 1, "look": True})
-    assert not keystrokes.asks_anything(Trace("t", "x =  # much to the right\n", 0, keys))
-    assert keystrokes.asks_anything(Trace("t", "x = # ok\n", 0, keys[:2]))
-    assert not keystrokes.asks_anything(Trace("t", "x =\n", 0, keys[:1])), "a jump"
+    assert count_asked("x =  # much to the right\n", 0, keys) == 0
+    assert count_asked("x = # ok\n", 0, keys) == 2
+    assert count_asked("x =\n", 0, keys[:1]) == 0, "a jump"
 
 
 def test_llama_vim_waits_for_its_server_and_finds_what_it_knows(tiny_checkpoint: Path) -> None:
-    from keystroke_systems import LlamaVim
+    from keystroke_systems import Call, LlamaVim
 
     from edge_phi.tokenizer import load_tokenizer
 
@@ -103,22 +107,28 @@ def test_llama_vim_waits_for_its_server_and_finds_what_it_knows(tiny_checkpoint:
     vim.key(2, SAMPLE_TEXT[:31], "")  # while it is busy nothing is sent
     assert len(server.requests) == 1
     server.free.release()
-    until(lambda: shown == [(2, SAMPLE_TEXT[31:50], True, True)])  # late, but it fits what was typed
+    until(lambda: shown == [(2, SAMPLE_TEXT[31:50], Call.EARLIER, True)])  # late, but it fits what was typed
     until(lambda: server.requests[1:] == [(SAMPLE_TEXT[:50], 1000)])  # as if it were accepted
     server.free.release()
     until(lambda: not vim._busy)
     vim.key(3, SAMPLE_TEXT[:50], "")
-    until(lambda: shown[-1] == (3, SAMPLE_TEXT[50:70], True, True))
+    until(lambda: shown[-1] == (3, SAMPLE_TEXT[50:70], Call.NONE, True))
     server.free.release(2)
+    until(lambda: not vim._busy)
+    vim.key(4, "x", "")
+    server.free.release()
+    until(lambda: shown[-1] == (4, SAMPLE_TEXT[1:21], Call.OWN, True))
+    server.free.release()
     vim.close()
 
 
 def test_the_traces_lead_from_a_text_to_a_text() -> None:
-    from keystroke_traces import read_traces
+    from keystroke_traces import count_asked, read_traces
 
     traces = read_traces()
     assert len(traces) == 20
     for trace in traces:
+        assert count_asked(trace.text, trace.cursor, trace.events) >= 40, f"{trace.name}: hardly anybody is asked"
         text, cursor = trace.text, trace.cursor
         for event in trace.events:
             if "move" in event:
@@ -127,6 +137,33 @@ def test_the_traces_lead_from_a_text_to_a_text() -> None:
             assert 0 <= gone <= cursor <= len(text)
             text, cursor = text[: cursor - gone] + new + text[cursor:], cursor - gone + len(new)
         assert text != trace.text
+
+
+def test_traces_that_are_missing_are_made_from_the_history(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import keystroke_traces
+
+    for number, name in enumerate(("one.py", "two.py")):
+        text = f"import {name[:3]}\n\n\n" + f"def f{number}(value):\n    return value + {number}\n\n\n" * 6
+        (tmp_path / name).write_text(text)
+    old = {name: "import os\n" * 5 for name in ("one.py", "two.py")}
+    texts = {f"{commit}:{name}": (tmp_path / name).read_text() if commit == "new" else old[name]
+             for commit in ("new", "new~1") for name in old}  # fmt: skip
+    # An edit in the middle of a line, of which nothing can be made.
+    long = {"new~1": "a" * 400, "new": "a" * 200 + "b" * 100 + "a" * 200}
+    texts |= {f"{commit}:three.py": f"x = [{line}]\n" for commit, line in long.items()}
+    monkeypatch.setattr(keystroke_traces, "show", texts.__getitem__)
+    changes = [("new", "three.py"), ("new", "one.py"), ("new", "two.py")]
+    monkeypatch.setattr(keystroke_traces, "history", lambda: changes)
+    out = tmp_path / "traces"
+    monkeypatch.setattr(sys, "argv", ["x", "--out", str(out), "--count", "2"])
+    keystroke_traces.main()
+    made = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert set(made) == {"00.jsonl", "01.jsonl"}
+    (out / "00.jsonl").unlink()
+    keystroke_traces.main()
+    again = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert again["01.jsonl"] == made["01.jsonl"] and json.loads(again["00.jsonl"].splitlines()[0])["path"] in old
+    assert {json.loads(data.splitlines()[0])["path"] for data in again.values()} == set(old)
 
 
 def replayed(text: str, events: list[dict[str, object]]) -> tuple[str, int]:
