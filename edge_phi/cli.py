@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 from .errors import EdgePhiError
@@ -53,6 +52,8 @@ def _fail(message: str, code: int) -> int:
 
     with contextlib.suppress(OSError):
         if os.environ.get("EDGE_PHI_TRACEBACK"):
+            import traceback
+
             traceback.print_exc()
         if message and sys.stderr is not None:
             # On a terminal the interrupted output may have left its line open.

@@ -39,10 +39,10 @@ class Vocabulary:
     """The tokens of a tokenizer in the order of their bytes."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        ids = (token for token in range(tokenizer.vocab_size) if token != tokenizer.end_of_text)
-        words = sorted((tokenizer.token_bytes(token), token) for token in ids)
-        self._words = [word for word, _ in words]
-        self._ids = np.array([token for _, token in words], dtype=np.int64)
+        words = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
+        ids = sorted((token for token in range(len(words)) if token != tokenizer.end_of_text), key=words.__getitem__)
+        self._words = [words[token] for token in ids]
+        self._ids = np.array(ids, dtype=np.int64)
 
     def starting_with(self, prefix: bytes) -> npt.NDArray[np.int64]:
         """Ids of all tokens whose bytes begin with `prefix`, which is not empty; end of text is not among them."""

@@ -48,9 +48,9 @@ class Prompt:
 class PromptBuilder:
     """Builds prompts for one model. Remembers how lines are encoded, for most are the same at the next key."""
 
-    def __init__(self, tokenizer: Tokenizer, context_length: int) -> None:
+    def __init__(self, tokenizer: Tokenizer, context_length: int, vocabulary: Vocabulary | None = None) -> None:
         self._tokenizer = tokenizer
-        self._vocabulary = Vocabulary(tokenizer)
+        self._vocabulary = vocabulary or Vocabulary(tokenizer)
         self._context_length = context_length
         self._needed = lru_cache(maxsize=8)(needed)
         self._encode_piece = lru_cache(maxsize=4096)(lambda piece: tuple(tokenizer.encode(piece)))

@@ -11,12 +11,14 @@ from pathlib import Path
 from types import TracebackType
 
 from ..errors import Cancelled, InvalidFile
-from ..runtimes import AdjustsThreads, Remembers, Runtime, RuntimeInfo, Snapshots, open_runtime, open_tokenizer
+from ..runtimes import AdjustsThreads, Remembers, Runtime, RuntimeInfo, Snapshots
 from ..store import DEFAULT_MODEL, find_model
 from ..tokenizer import Tokenizer
 from .curve import curve_key, curve_of, measure_curve, store_curve, stored_curve
 from .decode import GREEDY, DecodeSettings, decode
 from .draft import open_draft
+from .healing import Vocabulary
+from .loading import load
 from .measured import Key, engine_key, machine_key
 from .newlines import from_feeds, newline_at, to_feeds
 from .others import Others
@@ -43,6 +45,7 @@ class Session:
         *,
         model: str,
         load_ms: float,
+        vocabulary: Vocabulary | None = None,
         speculation: Speculation | None = None,
         machine: Key | None = None,
         most_threads: int | None = None,
@@ -55,6 +58,7 @@ class Session:
             tokenizer: of the same model.
             model: its name.
             load_ms: how long loading both took.
+            vocabulary: the tokenizer's, if it is there already.
             speculation: drafts for this model; None where nothing is known of the engine's speed.
             machine: the `machine_key`, under which is kept what is measured in idle time; None to measure nothing.
             most_threads: the best number of threads up to this is to be found; None where the runtime has its number.
@@ -64,7 +68,7 @@ class Session:
         self._runtime = runtime
         self._tokenizer = tokenizer
         self._model = model
-        self._prompts = PromptBuilder(tokenizer, runtime.info.context_length)
+        self._prompts = PromptBuilder(tokenizer, runtime.info.context_length, vocabulary)
         self._load_ms = load_ms + (time.perf_counter_ns() - start_ns) / 1e6
         self._speculation = speculation
         self._machine, self._most_threads = machine, most_threads
@@ -280,14 +284,7 @@ def open_session(
     """
     start_ns = time.perf_counter_ns()
     artifact = find_model(model).artifact(quant)
-    tokenizer = open_tokenizer(artifact)
-    runtime = open_runtime(artifact, threads=threads)
-    if tokenizer.vocab_size > runtime.info.vocab_size:
-        runtime.close()
-        raise InvalidFile(
-            f"{artifact.path}: the model has {runtime.info.vocab_size} words, its tokenizer {tokenizer.vocab_size}: "
-            "they do not belong together, get the model again"
-        )
+    runtime, tokenizer, vocabulary = load(artifact, threads)
     with contextlib.ExitStack() as opened:
         opened.callback(runtime.close)
         machine, most = machine_key(artifact, runtime.info), None
@@ -305,6 +302,7 @@ def open_session(
         session = Session(
             runtime,
             tokenizer,
+            vocabulary=vocabulary,
             model=artifact.model,
             load_ms=(time.perf_counter_ns() - start_ns) / 1e6,
             speculation=None if curve is None else Speculation(curve, drafter),
