@@ -21,6 +21,17 @@ class Empty(App):
         yield Static("READY")
 Empty().run()
 """
+AREA = """
+from textual.app import App
+from textual.widgets import Static, TextArea
+class Area(App):
+    def compose(self):
+        yield Static("READY")
+        yield TextArea()
+    def on_mount(self):
+        self.query_one(TextArea).focus()
+Area().run()
+"""
 _WRITE_SECONDS = 0.5
 
 
@@ -51,10 +62,7 @@ def edit(model: str, result: str, file: str, load: str) -> None:
 
 
 def keep_busy(session: object, made: dict[str, int], name: str) -> None:
-    """Complete again and again, each time from another beginning, as an engine's thread does; count the tokens."""
-    from edge_phi.tui.engine import give_way
-
-    give_way()
+    """Complete again and again, each time from another beginning; count the tokens."""
     while True:
         for prompt in ("#", PROMPTS["module"]):
             made[name] += session.complete(prompt).tokens  # type: ignore[attr-defined]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import events
+from textual import constants, events
 from textual.app import App
 from textual.binding import BindingType
 from textual.command import Provider
@@ -29,13 +30,19 @@ from .in_turn import InTurn
 from .keys import bindings
 from .memory import Memory
 from .no_colour import NoColour
+from .priority import come_first
 from .race import Lender
 from .screens.editor import EditorScreen
 from .settings import Settings, settings_file
 from .themes import CYCLE, THEMES
 
 if TYPE_CHECKING:
+    from textual.driver import Driver
+
     from .screens.models import Chosen
+
+# Who waits for an engine's process hands on what comes within this, whatever is being drawn; Python's own is 5 ms.
+_SWITCH_SECONDS = 0.0005
 
 Choose = Callable[[str, "str | None"], "tuple[EngineChoice, EngineChoice | None]"]
 
@@ -95,12 +102,23 @@ class EdgePhiApp(App[None]):
         # The footer looks for this key.
         self.COMMAND_PALETTE_BINDING = settings.keymap.get("palette", self.COMMAND_PALETTE_BINDING).split(",")[0]  # type: ignore[misc]
 
+    def get_driver_class(self) -> type[Driver]:
+        """What reads keys and draws; in a terminal of Linux with no threads in between."""
+        if sys.platform != "linux" or constants.DRIVER:
+            return super().get_driver_class()
+        from .terminal import TerminalDriver
+
+        return TerminalDriver
+
     def get_default_screen(self) -> EditorScreen:
         """The editor, from the first frame on."""
         return self.editor_screen
 
     def on_mount(self) -> None:
         """Show the tour to whoever has not seen it, and remember the theme from now on."""
+        sys.setswitchinterval(_SWITCH_SECONDS)
+        if not self.is_headless:
+            self.call_after_refresh(come_first)
         self.watch(self, "theme", self._remember_theme, init=False)
         if not gc.isenabled():
             self.call_after_refresh(_collect_from_now_on)

@@ -9,7 +9,7 @@ from .latency import Course, History, p50_p95
 from .race import first_difference
 
 if TYPE_CHECKING:
-    from edge_phi.completion.session import Suggestion
+    from edge_phi.completion.suggestion import Suggestion
 
 NOTHING = "–"
 

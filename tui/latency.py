@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from edge_phi.measure.percentile import percentile
+
 if TYPE_CHECKING:
-    from edge_phi.completion.session import Suggestion
+    from edge_phi.completion.suggestion import Suggestion
 
 _KEPT = 500  # suggestions whose times are kept for the percentiles
 _BARS = "▁▂▃▄▅▆▇█"
@@ -65,8 +67,6 @@ def p50_p95(values: Sequence[float]) -> tuple[float, float] | None:
     """The median and the 95th percentile; None of nothing."""
     if not values:
         return None
-    from edge_phi.measure.timing import percentile  # not before there is a suggestion: it brings the runtimes
-
     return percentile(values, 50), percentile(values, 95)
 
 

@@ -13,13 +13,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from edge_phi.completion.cancel import Cancel
+from edge_phi.completion.worker import MayEnd
 from edge_phi.errors import EdgePhiError
 
 from .characters import clean
 from .engine import WARM_UP_PROMPT
 
 if TYPE_CHECKING:
-    from edge_phi.completion.decode import Step
+    from edge_phi.completion.suggestion import Step
 
     from .engine import EngineChoice, SessionLike
 
@@ -35,14 +37,22 @@ class Lender:
 
     def open(self) -> SessionLike:
         """Open the session, as `choice` does."""
+        self.failure = ""
         try:
-            self.session = self.choice.open_session()
+            self.session = session = self.choice.open_session()
         except Exception as error:
             self.failure = str(error)
             raise
         finally:
             self.settled.set()
-        return self.session
+        if isinstance(session, MayEnd):
+            session.when_it_ends(self._gone)
+        return session
+
+    def _gone(self, line: str) -> None:
+        """There is nothing to lend until the engine is started again."""
+        self.session, self.failure = None, line
+        self.settled.clear()
 
 
 @dataclass
@@ -81,7 +91,7 @@ class Race:
         self.together = together
         self._lenders = list(lenders)
         self._before, self._after = before, after
-        self._cancel = threading.Event()
+        self._cancel = Cancel()
 
     def run(self) -> None:
         """Wait until all sessions are loaded, then race; returns when all lanes are done, or soon after `stop`."""
@@ -182,7 +192,7 @@ def _grow(lane: Lane, step: Step) -> None:
 
 def _forget(session: SessionLike) -> None:
     """Read something else: what the cache has of the prompt would be a start that the other has not."""
-    enough = threading.Event()
+    enough = Cancel()
     session.complete(WARM_UP_PROMPT, cancel=enough, on_step=lambda step: enough.set())
 
 

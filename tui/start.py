@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ if TYPE_CHECKING:
 
     from .engine import EngineChoice, SessionLike
 
+_NICENESS = 10  # of the engines: the editor must never wait for them
 _OPTIONS = {"--model": "model", "-m": "model", "--quant": "quant", "-q": "quant"}
 
 
@@ -93,10 +93,8 @@ def _choice(model: str, artifact: Artifact, *, ahead: bool) -> EngineChoice:
     from .engine import EngineChoice
 
     def open_session() -> SessionLike:
-        from edge_phi.completion.session import open_session
+        from .session_process import SessionProcess
 
-        # Whichever engine comes first would pay for the import in its load figure.
-        importlib.import_module(f"edge_phi.runtimes.{artifact.engine}")
-        return open_session(model, quant=artifact.name, snapshots=ahead)
+        return SessionProcess(model, artifact.name, keep=ahead, niceness=_NICENESS)
 
     return EngineChoice(artifact.model, artifact.engine, artifact.quant, open_session, ahead)

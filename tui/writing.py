@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from edge_phi.completion.cancel import Cancel
 
 from .characters import clean
 from .function_prompt import Place, head_of, signature_of, signature_prompt
 
 if TYPE_CHECKING:
-    from edge_phi.completion.decode import Step
+    from edge_phi.completion.suggestion import Step
 
     from .engine import SessionLike
 
@@ -22,7 +23,7 @@ class Writing:
     """One request. `run` works in the thread that calls it; it tells `show` the text so far and whether that is all."""
 
     def __init__(self, place: Place, after: str, docstring: str, show: Callable[[str, bool], None]) -> None:
-        self.cancel = threading.Event()
+        self.cancel = Cancel()
         self._place, self._after, self._docstring, self._show = place, after, docstring, show
 
     def run(self, session: SessionLike) -> None:
@@ -51,7 +52,7 @@ class Writing:
             self._show(head + clean(found.text), True)
 
     def _signature(self, session: SessionLike) -> str:
-        enough = threading.Event()
+        enough = Cancel()
         text = ""
 
         def on_step(step: Step) -> None:

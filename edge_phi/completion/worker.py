@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 WARM_UP_PROMPT = "#"
 
-_REPORT_INTERVAL_NS = 40_000_000  # text is reported at most 25 times a second, however fast tokens come
+_REPORT_INTERVAL_NS = 100_000_000  # text is reported at most ten times a second, however fast tokens come
 _AHEAD_AFTER_S = 0.15  # without a key: typing has paused, for keys of a word come faster
 _IDLE_AFTER_S = 1.0
 _TEMPERATURE, _TOP_P = 0.8, 0.95  # of variants: those that Codex drew many samples with (Chen et al. 2021)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual import on
 from textual._time import get_time
 from textual.message import Message
-from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import TextArea
 
@@ -17,13 +17,19 @@ from .. import policy
 from ..alternatives import Alternatives
 from ..characters import clean, one_line
 from ..comparison import EngineView
-from ..engine import Engine, EngineChoice, Event, Finished, Loaded, LoadFailed, Progress, Stopped
-from ..latency import course_of
+from ..commands import keys_of
+from ..engine import Ended, Engine, EngineChoice, Event, Finished, Loaded, LoadFailed, Progress, Stopped
+from ..latency import Course, course_of
 from ..widgets.code_editor import CodeEditor
 from ..widgets.latency_panel import LatencyPanel
 from ..widgets.title_bar import TitleBar
+from .known_keys import KnownKeys
 
-_THINKING_SECONDS = 0.05  # an answer that comes sooner has nothing drawn before it, for drawing would cost it time
+if TYPE_CHECKING:
+    from edge_phi.completion.suggestion import Suggestion
+
+_THINKING_SECONDS = 0.1  # an answer that comes sooner has nothing drawn before it, for drawing would cost it time
+_SOON_SECONDS = 0.005  # before the end of a pause, that count as its end
 _GHOST_ACTIONS = frozenset(["accept", "accept_word", "accept_line", "next_suggestion", "previous_suggestion"])
 
 
@@ -36,7 +42,7 @@ class _Request:
     asked_s: float
 
 
-class SuggestingScreen(Screen[None], inherit_bindings=False):
+class SuggestingScreen(KnownKeys, inherit_bindings=False):
     """A screen with an editor, a panel and a title; whoever composes it calls `start_engines` once they are there."""
 
     panel: LatencyPanel
@@ -56,11 +62,13 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
         self._engines: dict[str, Engine] = {}
         self._pause_seconds = pause_seconds
         self._pause: Timer | None = None
+        self._typed_s = 0.0
         self._idle: Timer | None = None
         self._request: _Request | None = None  # the one whose answer is wanted or shown
         self._alternatives: Alternatives | None = None
         self._tickets = 0
         self._load_failure = ""
+        self._ended: set[str] = set()  # the views whose engine ended by itself, and waits to be started again
 
     @property
     def editor(self) -> CodeEditor:
@@ -72,6 +80,7 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
     def start_engines(self) -> None:
         """Load the quantized engine at once; the baseline only when there is something to compare."""
         self._load_failure = ""
+        self._ended.clear()
         self._engines = {"quantized": self._engine("quantized", self.quantized)}
         self.panel.quantized = EngineView(self.quantized.engine, self.quantized.quant, "loading")
         self.panel.baseline = EngineView("", "float32", "none")
@@ -105,6 +114,8 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
             engine.cancel()
             if load:
                 engine.start()
+        if load:
+            self._start_ended()
 
     async def on_unmount(self) -> None:
         """Stop both engines."""
@@ -124,6 +135,8 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
 
     def action_suggest(self) -> None:
         """Ask for a suggestion at the cursor now."""
+        if self._ended:
+            self._start_ended()
         if self._load_failure:
             self.complain(self._load_failure)
         elif policy.worth_asking(self.editor.around_cursor()[0]):
@@ -178,9 +191,9 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
         self._cancel("baseline")
         if self._idle is not None:
             self._idle.stop()
-        if self._pause is not None:
-            self._pause.stop()
-        self._pause = self.set_timer(self._pause_seconds, self._typing_paused)
+        self._typed_s = get_time()
+        if self._pause is None:  # one timer for many keys: to make one is work
+            self._pause = self.set_timer(self._pause_seconds, self._look_for_pause)
 
     @on(CodeEditor.GhostChanged)
     def _ghost_changed(self, event: CodeEditor.GhostChanged) -> None:
@@ -190,10 +203,18 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
                 engine.follow(*self.editor.around_cursor())  # what it makes may be what comes next
             self._cancel("baseline")
             self._be_ready()
-        self.refresh_bindings()
+        ghost = self.editor.ghost
+        if ghost is None or ghost.remaining:  # else it may be there before its keys were
+            self.refresh_bindings()
+
+    def _look_for_pause(self) -> None:
+        left = self._typed_s + self._pause_seconds - get_time()
+        self._pause = self.set_timer(left, self._look_for_pause) if left > _SOON_SECONDS else None
+        if self._pause is None:
+            self._typing_paused()
 
     def _typing_paused(self) -> None:
-        if self.app.screen is not self or self._load_failure:
+        if self.app.screen is not self or self._load_failure or "quantized" in self._ended:
             return
         request = self._request
         if request is None:
@@ -225,6 +246,7 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
         if self._request is request and ghost is not None and not ghost.complete and not ghost.remaining:
             self._update_view("quantized", state="thinking")
             self.title_bar.state = "thinking…"
+            self.refresh_bindings()
 
     def _alternatives_here(self) -> Alternatives | None:
         """Those for the place of the ghost, which begin with it; None while it is still coming."""
@@ -278,7 +300,7 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
 
     def _time_baseline(self) -> None:
         request = self._request
-        if request is None or self.app.screen is not self:
+        if request is None or self.app.screen is not self or "baseline" in self._ended:
             return
         if engine := self._engines.get("baseline"):
             state = "loading" if self.panel.baseline.load_ms is None else "running"
@@ -314,6 +336,8 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
             else:
                 del self._engines[view]  # never asked again
             self.complain(event.line)
+        elif isinstance(event, Ended):
+            self._engine_ended(view, event.line)
         elif self._alternatives is not None and event.ticket == self._alternatives.ticket:
             self._another_reported(event, self._alternatives)
         elif self._request is None or event.ticket != self._request.ticket:
@@ -324,6 +348,29 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
         else:
             self._baseline_reported(event)
 
+    def _engine_ended(self, view: str, line: str) -> None:
+        """Say so, and how it is started again: not by itself, for what ended it may end the next one."""
+        choice = self.quantized if view == "quantized" else self.baseline
+        assert choice is not None
+        self._engines[view] = self._engine(view, choice)
+        self._ended.add(view)
+        self._update_view(view, state="ended", load_ms=None)
+        if view == "quantized":
+            self._request = self._alternatives = None
+            self.editor.drop_ghost()
+            self.title_bar.state = "engine ended"
+        key = keys_of(self.app, "suggest")[0]
+        self.complain(f"{choice.quant}: {line}. The text is as it was; {key} starts it again")
+
+    def _start_ended(self) -> None:
+        """Start what has ended: the user asks for it."""
+        for view in self._ended:
+            self._engines[view].start()
+            self._update_view(view, state="loading")
+        if "quantized" in self._ended:
+            self.title_bar.state = f"loading {self.quantized.quant}…"
+        self._ended.clear()
+
     def _suggestion_reported(self, event: Progress | Finished | Stopped, request: _Request, time_s: float) -> None:
         if isinstance(event, Progress):
             self.editor.grow_ghost(request.ticket, clean(event.text), complete=False)
@@ -332,7 +379,7 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
             suggestion = event.suggestion
             text = clean(suggestion.text)
             course = course_of(request.key_s, request.asked_s, time_s, suggestion, known=event.known)
-            self._update_view("quantized", state="ready", ticket=request.ticket, suggestion=suggestion, course=course)
+            self._answered("quantized", request.ticket, suggestion, course)
             self.panel.add(course)
             self.title_bar.state = f"{suggestion.tokens} tokens" if text else "no suggestion"
             self.editor.grow_ghost(request.ticket, text, complete=True)
@@ -348,11 +395,16 @@ class SuggestingScreen(Screen[None], inherit_bindings=False):
         if isinstance(event, Progress):
             self._update_view("baseline", state=f"{event.tokens} tokens")
         elif isinstance(event, Finished):
-            self._update_view("baseline", state="ready", ticket=event.ticket, suggestion=event.suggestion)
+            self._answered("baseline", event.ticket, event.suggestion)
         else:
             self._update_view("baseline", state="failed" if event.line else "paused")
             if event.line:
                 self.complain(event.line)
+
+    def _answered(self, view: str, ticket: int, suggestion: Suggestion, course: Course | None = None) -> None:
+        # Which engine could load the model is known only now.
+        said = {"engine": suggestion.runtime, "suggestion": suggestion, "course": course}
+        self._update_view(view, state="ready", ticket=ticket, **said)
 
     def _update_view(self, view: str, **changes: object) -> None:
         setattr(self.panel, view, replace(getattr(self.panel, view), **changes))

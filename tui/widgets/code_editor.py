@@ -90,6 +90,7 @@ class CodeEditor(CodeView, inherit_bindings=False):
         if self._ghost is not None and self._ghost.ticket == ticket:
             grown = self._ghost.grown(text, complete=complete)
             self._set_ghost(grown, lost=ticket if grown is None and not complete else None)
+            self.draw_now()
 
     def drop_ghost(self) -> None:
         """Take the ghost away, wanted no more."""
@@ -166,7 +167,10 @@ class CodeEditor(CodeView, inherit_bindings=False):
         handled = enter or await self.app._check_bindings(event.key)
         if handled or event.key == "escape" or event.key.startswith("alt+"):  # Textual would type the letter of Alt+n
             event.stop()  # and TextArea, which would move the focus at Esc, does not see it
-            event.prevent_default()
+        else:
+            await super()._on_key(event)
+        event.prevent_default()
+        self.draw_now()
 
     def _next_indentation(self) -> str:
         """The white space a new line starts with: the ghost's where it goes on there, else the cursor line's.

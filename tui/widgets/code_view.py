@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from itertools import islice
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from rich.segment import Segment
 from rich.text import Text
@@ -17,22 +17,45 @@ from textual.geometry import Offset, Region, Size, Spacing
 from textual.strip import Strip
 from textual.timer import Timer
 from textual.widgets import TextArea
-from textual.widgets.text_area import Location
+from textual.widgets.text_area import Location, Selection
 
 from ..document import Document
 from .code_theme import code_theme
 from .flat_document import FlatDocument
 from .python_document import PythonDocument
+from .rows_now import draw_rows
 
 _COLOUR_LIMIT = 1_000_000  # characters; beyond, the first parse alone would be felt
 _COLOUR_WIDTH = 20_000  # cells; the parser reads a line that is longer again and again
-_AT_ONCE_SECONDS = 0.002  # what parsing at every key may take; where it takes longer, it waits for a pause
+_AT_ONCE_SECONDS = 0.004  # what parsing after every key may take; where it takes longer, it waits for a pause
+_ECHO_SECONDS = 0.03  # from a key to the colours it changes: what was typed is drawn first
 _PAUSE_SECONDS = 0.15
+_SLICE_SECONDS, _BREATH_SECONDS = 0.003, 0.002  # that parsing goes on at a time, and is left for keys
 _BRACKET_REACH = 20_000  # characters searched for the other bracket at every move of the cursor
 _WIDTH_STEP = 64  # cells
 _STRIPS = 512  # drawn lines that are kept
 _LONG_LINE = 5_000  # cells; where a line is longer, only what is in view is drawn
-_COLOUR_MARGIN = 50  # lines above and below the visible ones that are coloured with them
+
+
+class _View(NamedTuple):
+    """What the rows of a view have in common."""
+
+    frame: tuple[object, ...]
+    scroll_y: int
+    cursor_row: int
+    cursor: tuple[object, ...]
+    selection: Selection | None
+    bracket: Location | None
+    ghosts: list[Text]
+    lines: Sequence[str]
+
+    def at(self, y: int) -> tuple[Text | None, int]:
+        """The line of the ghost in row `y` of the view, or else the row of the document."""
+        row = self.scroll_y + y
+        below = row - self.cursor_row
+        if below <= 0 or not self.ghosts:
+            return None, row
+        return (self.ghosts[below - 1], row) if below <= len(self.ghosts) else (None, row - len(self.ghosts))
 
 
 class CodeView(TextArea, inherit_bindings=False):
@@ -49,10 +72,13 @@ class CodeView(TextArea, inherit_bindings=False):
         self._ghost_rows: list[Text] = []  # the ghost's lines below the cursor's
         self._has_ghost = False
         self._document_size = Size(0, 0)
-        self._coloured = range(0)  # the lines whose colours are known
         self._parse_seconds = math.inf  # of the last parse
-        self._edited_s = 0.0
-        self._pause: Timer | None = None
+        self._parsing_seconds = 0.0  # of the one that is under way
+        self._edited_s = -math.inf
+        self._colouring: Timer | None = None
+        self._looks: dict[int, tuple[object, ...]] = {}  # of the rows of the view, as they were drawn last
+        self._unsure = False  # whether any row may look other than it was drawn
+        self._styled = False  # whether the theme has its styles from the style sheet
         self._strips: LRUCache[tuple[object, ...], Strip] = LRUCache(_STRIPS)
         super().__init__(
             soft_wrap=False,
@@ -114,26 +140,22 @@ class CodeView(TextArea, inherit_bindings=False):
         self.document = PythonDocument(text)
         self.wrapped_document = FlatDocument(self.document, tab_width=self.indent_width)
         self.navigator = DocumentNavigator(self.wrapped_document)
+        self._highlights = self.document.colours  # type: ignore[assignment] - of tuples
         self._has_colours = len(text) <= _COLOUR_LIMIT
-        self._parse_seconds = math.inf
-        self._build_highlight_map()
+        self._parse_seconds, self._edited_s = math.inf, -math.inf
         self._refresh_size()
         if self.is_mounted:
             self.call_after_refresh(self._show_colours)
 
     def _build_highlight_map(self) -> None:
-        """After an edit. The colours in view are looked up when they are drawn."""
+        """After an edit: its colours come when it has been drawn."""
         self._line_cache.clear()
-        self._highlights.clear()
-        self._coloured = range(0)
-        self._edited_s = time.monotonic()
+        self._edited_s, self._parsing_seconds = time.monotonic(), 0.0
+        if self._colouring is None and self._parse_seconds < math.inf:
+            self._colour_in(_ECHO_SECONDS)
 
-    def _parse(self, document: PythonDocument) -> None:
-        began_s = time.perf_counter()
-        document.parse()
-        self._parse_seconds = time.perf_counter() - began_s
-        self._highlights.clear()
-        self._coloured = range(0)
+    def _colour_in(self, seconds: float) -> None:
+        self._colouring = self.set_timer(seconds, self._show_colours)
 
     @property
     def _width(self) -> int:
@@ -141,34 +163,68 @@ class CodeView(TextArea, inherit_bindings=False):
         return self._document_size.width
 
     def _show_colours(self) -> None:
-        """Parse unless somebody types, else in the next pause; draw what is in view anew."""
-        self._pause = None
-        if self._parse_seconds < math.inf and time.monotonic() - self._edited_s < _PAUSE_SECONDS:
-            self._pause = self.set_timer(_PAUSE_SECONDS, self._show_colours)
-        elif isinstance(self.document, PythonDocument) and self._has_colours and self._width <= _COLOUR_WIDTH:
-            self._parse(self.document)
+        """Parse a little at a time, where that takes long not while somebody types; then draw what has changed."""
+        self._colouring = None
+        document = self.document
+        if not (isinstance(document, PythonDocument) and self._has_colours and self._width <= _COLOUR_WIDTH):
+            return
+        if self._parse_seconds > _AT_ONCE_SECONDS and time.monotonic() - self._edited_s < _PAUSE_SECONDS:
+            self._colour_in(_PAUSE_SECONDS)
+            return
+        began_s = time.perf_counter()
+        parsed = document.parse(_SLICE_SECONDS)
+        self._parsing_seconds += time.perf_counter() - began_s
+        if parsed:
+            self._parse_seconds, self._parsing_seconds = self._parsing_seconds, 0.0
             self.refresh()
+        else:
+            self._colour_in(_BREATH_SECONDS)
 
     # -- drawing
 
+    def draw_now(self) -> None:
+        """Draw the rows that look other than they were drawn, if that can be done without the rest of the screen."""
+        if self._unsure and self.is_mounted and not self._layout_required and (rows := self._changed_rows()):
+            self._unsure = not draw_rows(self, rows)
+
+    def _set_dirty(self, *regions: Region) -> None:
+        """Which rows have to be drawn is found when they are drawn, by how they look: after a key, one of many."""
+        self._unsure = True
+
+    def _exchange_repaint_regions(self) -> Collection[Region]:
+        self._mark_changed()
+        return super()._exchange_repaint_regions()
+
+    def _mark_changed(self) -> None:
+        """Have those rows drawn that look other than they were drawn last."""
+        if not self._unsure:
+            return
+        rows = self._changed_rows()
+        self._unsure = False
+        if len(rows) == self.size.height:
+            super()._set_dirty()
+        elif rows:
+            super()._set_dirty(*(Region(0, y, self.size.width, 1) for y in rows))
+
+    def _changed_rows(self) -> list[int]:
+        self._colour()
+        view = self._view()
+        return [y for y in range(self.size.height) if self._look(y, view) != self._looks.get(y)]
+
+    def _colour(self) -> None:
+        """Know the colours of the lines in view."""
+        if isinstance(self.document, PythonDocument):
+            bottom = min(self.scroll_offset.y + self.size.height, self.document.line_count)
+            top = min(max(0, self.scroll_offset.y - len(self._ghost_rows)), bottom)
+            self.document.colour(range(top, bottom))
+
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Colour the lines in view, then draw them."""
-        document = self.document
-        if isinstance(document, PythonDocument) and not document.parsed and self._pause is None:
-            if self._parse_seconds <= _AT_ONCE_SECONDS and self._width <= _COLOUR_WIDTH:
-                self._parse(document)
-            elif self._parse_seconds < math.inf:
-                self._pause = self.set_timer(_PAUSE_SECONDS, self._show_colours)
-        bottom = min(self.scroll_offset.y + self.size.height, document.line_count)
-        top = min(max(0, self.scroll_offset.y - len(self._ghost_rows)), bottom)
-        if isinstance(document, PythonDocument) and not (self._coloured.start <= top and bottom <= self._coloured.stop):
-            margin = _COLOUR_MARGIN if self._coloured else 0  # after a key, no more than what is seen
-            rows = range(max(0, top - margin), bottom + margin)
-            self._line_cache.clear()
-            self._highlights.clear()
-            self._highlights.update(document.highlights(rows))
-            self._coloured = rows
-        return super().render_lines(crop)
+        """Draw the rows that changed, and take the others as they are."""
+        self._mark_changed()
+        if not self._styled:
+            self._styled = True
+            self._theme.apply_css(self)
+        return super(TextArea, self).render_lines(crop)  # TextArea looks all its styles up for every frame
 
     def _render_line(self, y: int) -> Strip:
         row = self.scroll_offset.y + y
@@ -223,51 +279,61 @@ class CodeView(TextArea, inherit_bindings=False):
 
     def render_line(self, y: int) -> Strip:
         """Row `y` of the view: a line of the document or a line of the ghost."""
-        cursor_row = self.cursor_location[0]
-        below = self.scroll_offset.y + y - cursor_row
-        if below <= 0 or not self._ghost_rows:
-            return self._render_row(y)
-        if below <= len(self._ghost_rows):
-            return self._render_ghost_row(self._ghost_rows[below - 1])
-        return self._render_row(y - len(self._ghost_rows))
-
-    def _render_row(self, y: int) -> Strip:
-        """A line of the document, drawn anew only if what is drawn of it changed: a key changes one line of many.
-
-        TextArea forgets all lines at every edit, and joins the whole text to see whether there is any.
-        """
-        row = self.scroll_offset.y + y
-        if row >= self.document.line_count:
-            return self._render_line(y)
-        cursor_row, column = self.cursor_location
-        selection = self.selection
-        top, bottom = sorted(selection)
-        bracket = self._matching_bracket_location
-        marks_bracket = bracket is not None and selection.is_empty and row in (cursor_row, bracket[0])
-        drawn = (
-            self.document.get_line(row),
-            row,
-            self.theme,
-            self.size,
-            self.gutter_width,
-            self.virtual_size.width,
-            self.scroll_offset.x,
-            tuple(self._highlights[row]) if row in self._highlights else (),
-            selection if not selection.is_empty and top[0] <= row <= bottom[0] else None,
-            (bracket, self._has_cursor) if marks_bracket else None,
-            (column, self._draw_cursor, self._has_cursor, self.suggestion, bool(self._ghost_rows))
-            if row == cursor_row
-            else None,
-        )
-        strip = self._strips.get(drawn)
+        view = self._view()
+        look = self._looks[y] = self._look(y, view)
+        ghost, row = view.at(y)
+        if ghost is not None:
+            return self._render_ghost_row(ghost)
+        strip = self._strips.get(look)
         if strip is None:
-            strip = self._strips[drawn] = self._render_line(y)
+            strip = self._strips[look] = self._render_line(row - self.scroll_offset.y)
         return strip
+
+    def _view(self) -> _View:
+        """What all rows have in common, found once for all of them."""
+        selection, bracket = self.selection, self._matching_bracket_location
+        return _View(
+            (self.theme, self.size, self.gutter_width, self.virtual_size.width, self.scroll_offset.x),
+            self.scroll_offset.y,
+            self.cursor_location[0],
+            (self.cursor_location[1], self._draw_cursor, self._has_cursor, self.suggestion, bool(self._ghost_rows)),
+            None if selection.is_empty else selection,
+            bracket if selection.is_empty and self._has_cursor else None,
+            self._ghost_rows,
+            self.document.lines,
+        )
+
+    def _look(self, y: int, view: _View) -> tuple[object, ...]:
+        """All that the drawing of row `y` of the view depends on."""
+        ghost, row = view.at(y)
+        if ghost is not None:
+            return view.frame, ghost.plain
+        if row >= len(view.lines):
+            return (view.frame,)
+        selection, bracket, is_cursors = view.selection, view.bracket, row == view.cursor_row
+        if selection is not None:
+            top, bottom = sorted(selection)
+            selection = selection if top[0] <= row <= bottom[0] else None
+        return (
+            view.frame,
+            view.lines[row],
+            row,
+            self._highlights[row],
+            selection,
+            bracket if bracket is not None and (is_cursors or row == bracket[0]) else None,
+            view.cursor if is_cursors else None,
+        )
 
     def notify_style_update(self) -> None:
         """Forget all lines: their colours changed."""
         self._strips.clear()
+        self._looks.clear()
+        self._styled = False
         super().notify_style_update()
+
+    def _set_theme(self, theme: str) -> None:
+        super()._set_theme(theme)
+        self._styled = False
 
     def _render_ghost_row(self, text: Text) -> Strip:
         gutter = Segment(" " * self.gutter_width, self._theme.gutter_style)
