@@ -1,20 +1,21 @@
 """What does lookup speculation in the native engine give over plain decoding in llama.cpp? On the editing traces.
 
-Each trace of benchmarks/traces is played to its end and cut where something is first typed; what stands before is the
-prompt, of which the last tokens are read. From there the same text is written three times: by the native engine with
-speculation, by it token by token, and by llama.cpp token by token. Seconds from the first token to the last, and tokens
-that were written, not those only drafted. Three kinds of text:
+Each trace of benchmarks/traces is cut where it begins to type and where it looks at what is suggested; what stands
+before is the prompt, as far as 1,024 tokens hold it. From there the same text is written three times: by the native
+engine with speculation, by it token by token, and by llama.cpp token by token. Seconds from the first token to the
+last, and tokens that were written, not those only drafted. Three kinds of text:
 
+- typed: what the trace types, so that whoever types would accept all of it. After each call its next token is made the
+  most probable one; the work is the same.
 - suggested: what the model writes until a suggestion would end (`edge_phi.completion.shape`).
 - continued: what it writes without such an end, which of a model with random weights is all that can be had.
-- file: what the file goes on with. After each call its next token is made the most probable one; the work is the same.
 
 The native engine must write the same with speculation and without, or the run ends with an error. llama.cpp, whose last
 bits are others, is given the native engine's token where it would choose another one; how often is in the table.
 Writes NAME.json and NAME.md.
 
-    python benchmarks/native_speculation.py [--model MODEL] [--texts KIND ...] [--traces N] [--rounds N] [--threads N]
-                                            [--name NAME] [--out FOLDER]
+    python benchmarks/native_speculation.py [--model MODEL] [--texts KIND ...] [--traces N] [--places N] [--rounds N]
+                                            [--threads N] [--name NAME] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -32,13 +33,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from keystroke_traces import Trace, read_traces
+from keystroke_traces import Trace, edited, read_traces
 from native import until_still
 from revision import REPOSITORY, command_line, commit
 
 from edge_phi import atomic
 from edge_phi.completion.curve import measure_curve
 from edge_phi.completion.decode import DecodeSettings, decode
+from edge_phi.completion.prefix import common_prefix
 from edge_phi.completion.shape import shape
 from edge_phi.completion.speculate import Speculation
 from edge_phi.cores import usable_cores
@@ -50,8 +52,8 @@ from edge_phi.runtimes.native import NativeRuntime
 from edge_phi.store import find_model
 from edge_phi.tokenizer import Tokenizer
 
-KINDS = ("suggested", "continued", "file")
-PROMPT = 256  # tokens of it that are read
+KINDS = ("typed", "suggested", "continued")
+PROMPT, STEP = 1024, 256  # tokens of it that are read, at most; by how many its beginning moves
 TOKENS = 48  # written at a place, at most
 FEWEST = 4  # tokens worth timing
 
@@ -62,7 +64,8 @@ class Place:
 
     trace: str
     before: str
-    after: str
+    after: str  # what stands there before anything is typed
+    typed: str
 
 
 @dataclass(frozen=True)
@@ -124,24 +127,28 @@ class Dictated:
         self._runtime.close()
 
 
-def place_of(trace: Trace) -> Place:
-    """Where a trace first types something: what stands there before, and what in the end comes after."""
+def places_of(trace: Trace) -> list[Place]:
+    """Where a trace begins to type, and where it looks; each with what is typed there until it goes elsewhere."""
     text, cursor = trace.text, trace.cursor
-    before: str | None = None
+    places: list[Place] = []
+    here: list[tuple[str, str]] = []  # text before the cursor and after it, since the last jump
+
+    def leave() -> None:
+        places.extend(
+            Place(trace.name, before, after, text[len(before) : len(text) - len(after)])
+            for before, after in dict.fromkeys(here)
+            if before.strip() and text.startswith(before) and text.endswith(after)
+        )
+        here.clear()
+
     for event in trace.events:
         if "move" in event:
-            cursor = int(event["move"])  # type: ignore[call-overload]
-        elif "type" in event:
-            if before is None:
-                before = text[:cursor]
-            new = str(event["type"])
-            text, cursor = text[:cursor] + new + text[cursor:], cursor + len(new)
-        elif "delete" in event:
-            gone = int(event["delete"])  # type: ignore[call-overload]
-            text, cursor = text[: cursor - gone] + text[cursor:], cursor - gone
-    if not before or not text.startswith(before):
-        raise EdgePhiError(f"trace {trace.name}: edits from the top down are expected, the first below some text")
-    return Place(trace.name, before, text[len(before) :])
+            leave()
+        elif "look" in event or ("type" in event and not here):
+            here.append((text[:cursor], text[cursor:]))
+        text, cursor = edited(text, cursor, event)
+    leave()
+    return places
 
 
 class Writer:
@@ -170,8 +177,9 @@ class Writer:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     arguments.add_argument("--model", default="phi-1-nano", help="with a form gguf:q4_0, or a Q4_0 file")
-    arguments.add_argument("--texts", nargs="+", choices=KINDS, default=["suggested", "file"])
+    arguments.add_argument("--texts", nargs="+", choices=KINDS, default=["typed", "suggested"])
     arguments.add_argument("--traces", type=int, help="only so many of them")
+    arguments.add_argument("--places", type=int, help="only so many of each trace, from its start")
     arguments.add_argument("--rounds", type=int, default=1, help="over all places (default: %(default)s)")
     arguments.add_argument("--threads", type=int, default=usable_cores())
     arguments.add_argument("--name", default="native_speculation", help="of the files (default: %(default)s)")
@@ -181,8 +189,9 @@ def main() -> None:
     model = find_model(given.model)
     artifact = model.artifacts[0] if given.model.endswith(".gguf") else model.artifact("gguf:q4_0")
     tokenizer = open_tokenizer(artifact)
-    places = [place_of(trace) for trace in read_traces()[: given.traces]]
+    places = [place for trace in read_traces()[: given.traces] for place in places_of(trace)[: given.places]]
     native, llama_cpp = NativeRuntime(artifact, threads=given.threads), LlamaCppRuntime(artifact, threads=given.threads)
+    most = min(PROMPT, native.info.context_length - TOKENS)
     curve = measure_curve(native)
     writers = {
         "native_speculating": Writer(native, tokenizer, {kind: Speculation(curve) for kind in given.texts}),
@@ -190,15 +199,21 @@ def main() -> None:
         "llama_cpp": Writer(llama_cpp, tokenizer, None),
     }
     written: dict[str, list[dict[str, Written]]] = defaultdict(list)
+    prompt: list[int] = []
     for number in range(given.rounds * len(places)):
         place = places[number % len(places)]
         print(f"{number + 1}/{given.rounds * len(places)} {place.trace}", file=sys.stderr)
-        prompt = tokenizer.encode(place.before)[-PROMPT:]
+        before, tokens = prompt, tokenizer.encode(place.before)
+        prompt = tokens[-(-max(0, len(tokens) - most) // STEP) * STEP :]
+        common = common_prefix(before, prompt[:-1])
         for runtime in (native, llama_cpp):
-            runtime.rewind(0)
-            runtime.extend(prompt)
+            runtime.rewind(common)
+            runtime.extend(prompt[common:])
+        typed = tokenizer.encode(place.typed)[:TOKENS]
         for kind in given.texts:
-            took = write_in_turn(writers, kind, place, prompt, tokenizer.encode(place.after)[:TOKENS], number)
+            if kind == "typed" and len(typed) < FEWEST:
+                continue
+            took = write_in_turn(writers, kind, place, prompt, typed, number)
             if len(took["native"].tokens) >= FEWEST:
                 written[kind].append(took)
     rows = [row_of(kind, written[kind]) for kind in given.texts if written[kind]]
@@ -222,14 +237,14 @@ def main() -> None:
 
 
 def write_in_turn(
-    writers: dict[str, Writer], kind: str, place: Place, prompt: list[int], file: list[int], number: int
+    writers: dict[str, Writer], kind: str, place: Place, prompt: list[int], typed: list[int], number: int
 ) -> dict[str, Written]:
     """The same text by every system.
 
     Raises:
         EdgePhiError: speculation has changed what the native engine writes.
     """
-    text = file if kind == "file" else None
+    text = typed if kind == "typed" else None
     took = {"native": writers["native"].write(kind, place, prompt, text)}
     others = [name for name in writers if name != "native"]
     for turn in range(len(others)):
@@ -259,7 +274,7 @@ def row_of(kind: str, written: list[dict[str, Written]]) -> Row:
         ratio=rates["native_speculating"] / rates["llama_cpp"],
         median_ratio=median(took["llama_cpp"].seconds / took["native_speculating"].seconds for took in written),
         plain_ratio=rates["native"] / rates["llama_cpp"],
-        llama_cpp_agrees=None if kind == "file" else 1 - others / (tokens("llama_cpp") + len(written)),
+        llama_cpp_agrees=None if kind == "typed" else 1 - others / (tokens("llama_cpp") + len(written)),
     )
 
 
