@@ -16,8 +16,8 @@ from textual.widgets import TextArea
 from .. import policy
 from ..alternatives import Alternatives
 from ..characters import clean, one_line
-from ..comparison import EngineView
 from ..commands import keys_of
+from ..comparison import EngineView
 from ..engine import Ended, Engine, EngineChoice, Event, Finished, Loaded, LoadFailed, Progress, Stopped
 from ..latency import Course, course_of
 from ..widgets.code_editor import CodeEditor

@@ -107,6 +107,7 @@ async def test_another_form_suggests_and_the_text_stays(stage: Stage, home: Path
         await stage.until(lambda: stage.screen.panel.quantized.state == "ready" and stage.quantized.closed)
         await stage.ask(line=1, column=6)
         assert stage.lines()[0] == "yx = 43" and stage.quantized.prompts == []
+        assert stage.screen.panel.quantized.engine == "onnx", "what has answered, not what was looked for"
 
 
 async def test_a_form_that_cannot_be_used_changes_nothing(stage: Stage, home: Path) -> None:
