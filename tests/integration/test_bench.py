@@ -28,6 +28,14 @@ needs_convert = pytest.mark.skipif(
 )
 
 
+def has_fast_kernels() -> bool:
+    """Whether our own engine is built, and has kernels for this processor."""
+    from edge_phi.engines import NATIVE_LIBRARY
+    from edge_phi.runtimes import instruction_set
+
+    return NATIVE_LIBRARY.is_file() and instruction_set("native") != "portable"
+
+
 def installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
@@ -74,6 +82,9 @@ def test_every_standard_form_is_measured_or_skipped_with_a_reason(report: Report
         assert "edge-phi[train]" in skipped["torch:float32"] and report.baseline == "onnx:float32"
     if installed("llama_cpp") and installed("gguf"):
         assert {"gguf:f16", "gguf:q8_0", "gguf:q4_k_m", "gguf:q4_0"} <= measured
+        loaded = {name: figures.engine for name, figures in by_name(report).items()}
+        assert loaded["gguf:q8_0"] == "llama_cpp"
+        assert loaded["gguf:q4_0"] == ("native" if has_fast_kernels() else "llama_cpp")
 
 
 @needs_convert

@@ -52,6 +52,20 @@ def test_whoever_would_ask_for_it_is_seen() -> None:
     assert names_the_native_engine("from edge_phi.runtimes.native.packing import pack\nx = 'a native tongue'\n") == [1]
 
 
+def test_the_editor_suggests_with_it_where_it_is_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from edge_phi.tui.start import choose_engines
+
+    monkeypatch.delenv(engines.VARIABLE, raising=False)
+    for there, engine in ((True, "native"), (False, "onnx")):
+        library = tmp_path / str(there) / "engine.so"
+        library.parent.mkdir()
+        if there:
+            library.touch()
+        monkeypatch.setattr(engines, "NATIVE_LIBRARY", library)
+        suggests, timed = choose_engines("phi-1-nano", None)
+        assert suggests.engine == engine and timed is not None and timed.quant == "float32"
+
+
 def test_every_engine_has_a_module_and_a_version() -> None:
     for name, engine in ENGINES.items():
         assert any((ROOT / "edge_phi/runtimes" / place).is_file() for place in (f"{name}.py", f"{name}/__init__.py"))
