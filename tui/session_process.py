@@ -57,9 +57,7 @@ class SessionProcess:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         command = python(_CHILD, model, form, "keep" if keep else "forget", str(niceness))
         try:
-            self._child = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors
-            )
+            self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors)
         except OSError as error:
             self._errors.close()
             raise EdgePhiError(f"the engine's process cannot be started ({error.strerror})") from error

@@ -185,6 +185,8 @@ class CodeView(TextArea, inherit_bindings=False):
     def draw_now(self) -> None:
         """Draw the rows that look other than they were drawn, if that can be done without the rest of the screen."""
         if self._unsure and self.is_mounted and not self._layout_required and (rows := self._changed_rows()):
+            self._styles_cache.set_dirty(*(Region(0, y, 1, 1) for y in rows))
+            self._unsure = False
             self._unsure = not draw_rows(self, rows)
 
     def _set_dirty(self, *regions: Region) -> None:
