@@ -158,8 +158,8 @@ def open_tokenizer(artifact: Artifact) -> Tokenizer:
 
 
 # Arithmetic from what phi-1 in 4 bits (0.85 GB) takes on two cores: 30 ms and more a token, so a ninth of its size is
-# a few; and 90 tokens of a prompt a second. The largest step of its graph, a layer's dense and fc2, is 5/12 of one of 24
-# layers, 0.19 ms a token: 60 tokens are 11 ms, and a cancel within 20. benchmarks/prompt_chunks.py shows how soon
+# a few; and 90 tokens of a prompt a second. The largest step of its graph, a layer's dense and fc2, is 5/12 of one of
+# 24 layers, 0.19 ms a token: 60 tokens are 11 ms, and a cancel within 20. benchmarks/prompt_chunks.py shows how soon
 # prompts stop, and what that costs, for any model and machine.
 _SLOW_BYTES = 100e6  # of weights: a single token then takes milliseconds
 _STEP_BYTES = 5e10  # weights times tokens that are computed at once
