@@ -10,8 +10,8 @@ _Chain = list[tuple[DOMNode, BindingsMap]]
 
 
 class KnownKeys(Screen[None]):
-    """Textual copies the bindings of the focused widget and of all around it, and asks each of these whether it consumes
-    each of the others' keys: twice for every key that is typed, which takes longer than what the key does.
+    """Textual copies the bindings of the focused widget and of all around it, and asks each of these whether it takes
+    each of the others' keys for itself: twice for every key that is typed, which is longer than what the key does.
 
     None of it changes while the focus stays where it is: here bindings are those of the classes, and the keymap is set
     before the first key.

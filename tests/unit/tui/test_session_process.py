@@ -95,10 +95,10 @@ def test_a_cancel_reaches_the_middle_of_a_prompt(opened: Callable[..., SessionPr
 
 def test_what_the_engine_raises_is_raised_here(opened: Callable[..., SessionProcess]) -> None:
     session = opened()
-    with pytest.raises(MissingExtra, match="^install it$"):
+    with pytest.raises(MissingExtra, match=r"^install it$"):
         session.complete("miss something")
     assert session.complete("x").finish == "stop"
-    with pytest.raises(MissingExtra, match="^the engine is not installed$"):
+    with pytest.raises(MissingExtra, match=r"^the engine is not installed$"):
         opened("damaged")
     with pytest.raises(EdgePhiError, match="process ended: no luck"):
         opened("crashing")
