@@ -11,7 +11,7 @@ import select
 import threading
 from codecs import getincrementaldecoder
 from contextlib import suppress
-from typing import IO
+from typing import TextIO
 
 from textual import constants
 from textual.drivers import linux_driver
@@ -26,7 +26,7 @@ _MOST_WAITING = 1 << 20  # bytes for a terminal that takes none; then who draws 
 class Outlet(threading.Thread):
     """Writes at once what the terminal takes at once; the rest is written by this thread. As Textual's WriterThread."""
 
-    def __init__(self, file: IO[str]) -> None:
+    def __init__(self, file: TextIO) -> None:
         super().__init__(daemon=True, name="terminal's rest")
         self._encoding, self._errors = file.encoding or "utf-8", file.errors or "strict"
         # Opened anew: stderr itself is the shell's, too, which wants to wait for it.
@@ -81,10 +81,10 @@ class TerminalDriver(LinuxDriver):
 
     def start_application_mode(self) -> None:
         """Take the terminal."""
-        super().start_application_mode()
+        super().start_application_mode()  # type: ignore[no-untyped-call]
         with suppress(OSError):  # where it cannot be opened anew, Textual's thread goes on
+            assert self._file is not None and self._writer_thread is not None
             outlet = Outlet(self._file)
-            assert self._writer_thread is not None
             self._writer_thread.stop()
             self._writer_thread = outlet  # type: ignore[assignment]
             outlet.start()
@@ -105,7 +105,7 @@ class TerminalDriver(LinuxDriver):
 
     def _begin_reading(self) -> None:
         if not self.exit_event.is_set():
-            self._parser = linux_driver.XTermParser(self._debug)
+            self._parser = linux_driver.XTermParser(self._debug)  # type: ignore[attr-defined]  # or alt_keys' in its place
             self._decode = getincrementaldecoder("utf-8")().decode
             self._loop.add_reader(self.fileno, self._read)
 

@@ -140,7 +140,7 @@ class CodeView(TextArea, inherit_bindings=False):
         self.document = PythonDocument(text)
         self.wrapped_document = FlatDocument(self.document, tab_width=self.indent_width)
         self.navigator = DocumentNavigator(self.wrapped_document)
-        self._highlights = self.document.colours  # type: ignore[assignment] - of tuples
+        self._highlights = self.document.colours  # type: ignore[assignment]  # of tuples
         self._has_colours = len(text) <= _COLOUR_LIMIT
         self._parse_seconds, self._edited_s = math.inf, -math.inf
         self._refresh_size()

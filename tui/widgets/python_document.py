@@ -8,7 +8,7 @@ import sys
 import time
 from collections import defaultdict
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.document._document import Document, EditResult, Location
 from textual.widgets import TextArea
@@ -54,7 +54,8 @@ class PythonDocument(Document):
         parser = self._parser = self._parser or Parser(found[0])
         end_s = time.perf_counter() + seconds
         try:
-            before = {} if self._tree is None else {"old_tree": self._tree}
+            # None for no tree is what the stubs say, and no more.
+            before: dict[str, Any] = {} if self._tree is None else {"old_tree": self._tree}
             tree = parser.parse(self._read, progress_callback=lambda *_: time.perf_counter() >= end_s, **before)
         except ValueError:  # it was stopped, and goes on from there the next time
             return False

@@ -50,5 +50,5 @@ def draw_rows(widget: Widget, rows: Iterable[int]) -> bool:
     for place in places:
         (strip,) = widget.render_lines(Region(0, place.y - top, width, 1))
         drawn.append((place.x, place.y, strip.crop(0, width)))
-    app._display(screen, RowsUpdate(drawn))
+    app._display(screen, RowsUpdate(drawn))  # type: ignore[arg-type]  # it knows its own updates
     return True
