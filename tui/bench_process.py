@@ -17,6 +17,8 @@ from typing import Any
 from edge_phi.errors import EdgePhiError
 from edge_phi.measure import process
 
+from .priority import give_way
+
 INTERRUPTED = 130
 
 
@@ -28,6 +30,7 @@ def command(model: str, *, fresh: bool) -> list[str]:
 def main() -> None:
     """The child: argv[1] is the model, argv[2] whether what was measured before is measured again."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    give_way(0)  # what the editor may have of a core is not what engines are measured with
     threading.Thread(target=_end_with_the_parent, name="parent", daemon=True).start()
     tell = _Teller(os.fdopen(os.dup(1), "w", encoding="utf-8", buffering=1))
     os.dup2(2, 1)  # engines print to stdout as they please
