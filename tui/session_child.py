@@ -87,7 +87,8 @@ def _listen(stream: IO[bytes], calls: queue.SimpleQueue[_Call]) -> None:
             head, texts = read_frame(stream)
             if head["kind"] != "cancel":
                 settings = DecodeSettings(**head["settings"])
-                last = _Call(head["call"], head["kind"], *texts, settings=settings, tells=head["tells"])
+                before, after = texts or ("", "")
+                last = _Call(head["call"], head["kind"], before, after, settings, head["tells"])
                 calls.put(last)
             elif head["call"] == last.number:
                 last.cancel.set()
