@@ -18,9 +18,11 @@ PATIENCE_S = 120  # for a program to start on a busy machine
 
 
 class PseudoTerminal:
-    """Of 120 columns and 40 lines; the command is the leader of its session, so it is told when the terminal closes."""
+    """Of 120 columns and 40 lines; with `tells` it is its command's own, which gets a signal when it closes."""
 
-    def __init__(self, command: Sequence[str], folder: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], folder: Path, environment: Mapping[str, str], *, tells: bool = True
+    ) -> None:
         import fcntl
         import termios
 
@@ -29,7 +31,8 @@ class PseudoTerminal:
 
         def take_terminal() -> None:
             os.setsid()
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+            if tells:
+                fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.process = subprocess.Popen(
             command,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import threading
 from codecs import getincrementaldecoder
 from contextlib import suppress
@@ -114,8 +115,9 @@ class TerminalDriver(LinuxDriver):
             data = os.read(self.fileno, _READ_BYTES)
         except OSError:
             data = b""
-        if not data:  # the terminal is gone, of which a signal tells
+        if not data:  # the terminal is gone; of one that is not the session's own no signal tells
             self._loop.remove_reader(self.fileno)
+            signal.raise_signal(signal.SIGHUP)
             return
         if text := self._decode(data):  # not only a part of a character
             for message in self._parser.feed(text):

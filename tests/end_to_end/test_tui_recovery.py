@@ -24,9 +24,9 @@ def start(tmp_path: Path, tiny_checkpoint: Path) -> Callable[..., PseudoTerminal
     names = ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "EDGE_PHI_HOME")
     program = str(Path(sysconfig.get_path("scripts")) / "edge-phi")
 
-    def start(*arguments: str) -> PseudoTerminal:
+    def start(*arguments: str, tells: bool = True) -> PseudoTerminal:
         command = [program, "open", *arguments, "--model", str(tiny_checkpoint)]
-        return PseudoTerminal(command, tmp_path, {name: str(state) for name in names})
+        return PseudoTerminal(command, tmp_path, {name: str(state) for name in names}, tells=tells)
 
     return start
 
@@ -35,13 +35,13 @@ def written_down(folder: Path) -> list[str]:
     return [json.loads(file.read_bytes())["text"] for file in folder.glob("home/edge-phi/unsaved/*/*.json")]
 
 
-@pytest.mark.parametrize("end", ["SIGTERM", "SIGHUP", "SIGKILL", "SIGSEGV", "the terminal closes"])
+@pytest.mark.parametrize("end", ["SIGTERM", "SIGHUP", "SIGKILL", "SIGSEGV", "the terminal closes", "without a word"])
 def test_what_was_not_saved_is_there_at_the_next_start(
     start: Callable[..., PseudoTerminal], tmp_path: Path, end: str
 ) -> None:
     path = tmp_path / "module.py"
     path.write_bytes(b"old = 1\r\n")
-    editor = start(str(path))
+    editor = start(str(path), tells=end != "without a word")
     editor.until("old", "Quit")
     editor.send("precious\r")
     editor.until("precious")
@@ -52,6 +52,8 @@ def test_what_was_not_saved_is_there_at_the_next_start(
             time.sleep(0.02)
     if end == "the terminal closes":
         editor.close()
+    elif end == "without a word":
+        assert editor.close() == 128 + signal.SIGHUP
     else:
         editor.process.send_signal(signal.Signals[end])
         code = editor.end()
